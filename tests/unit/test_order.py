@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+
+from threecommas_async import (
+    OrderConditional,
+    OrderLeverage,
+    OrderPosition,
+    OrderStopLoss,
+    OrderTakeProfit,
+    OrderTakeProfitStep,
+    OrderTimeout,
+    OrderTrailing,
+    OrderTriggerPrice,
+    OrderValue,
+    SmartTradeOrder,
+)
+from threecommas_async.wire import encode_body
+
+
+def sent(body: msgspec.Struct) -> Any:
+    return msgspec.json.decode(encode_body(body))
+
+
+def test_every_parameter_of_the_documented_create_table_can_be_sent() -> None:
+    trigger = OrderTriggerPrice(type="last", value=Decimal("0.5"))
+    trailing = OrderTrailing(enabled=True, percent=Decimal("0.01"))
+    order = SmartTradeOrder(
+        account_id=32455218,
+        pair="USDT_BTC",
+        instant=False,
+        skip_enter_step=False,
+        leverage=OrderLeverage(enabled=True, type="isolated", value=Decimal(12)),
+        position=OrderPosition(
+            type="buy",
+            order_type="conditional",
+            units=OrderValue(value=Decimal("0.01")),
+            price=OrderValue(value=Decimal(60000)),
+            conditional=OrderConditional(order_type="limit", price=trigger, trailing=trailing),
+        ),
+        take_profit=OrderTakeProfit(
+            enabled=True,
+            steps=(
+                OrderTakeProfitStep(
+                    order_type="market",
+                    volume=Decimal(100),
+                    price=OrderTriggerPrice(type="bid", percent=Decimal(5)),
+                    trailing=trailing,
+                ),
+            ),
+        ),
+        stop_loss=OrderStopLoss(
+            enabled=True,
+            breakeven=True,
+            order_type="limit",
+            price=OrderValue(value=Decimal(40000)),
+            conditional=OrderConditional(
+                price=OrderTriggerPrice(type="ask", value=Decimal(41000), percent=Decimal(-3)),
+                trailing=trailing,
+            ),
+            timeout=OrderTimeout(enabled=True, value=60),
+        ),
+        note="a ü b",
+    )
+    assert sent(order) == {
+        "account_id": 32455218,
+        "pair": "USDT_BTC",
+        "instant": False,
+        "skip_enter_step": False,
+        "leverage": {"enabled": True, "type": "isolated", "value": "12"},
+        "position": {
+            "type": "buy",
+            "order_type": "conditional",
+            "units": {"value": "0.01"},
+            "price": {"value": "60000"},
+            "conditional": {
+                "order_type": "limit",
+                "price": {"type": "last", "value": "0.5"},
+                "trailing": {"enabled": True, "percent": "0.01"},
+            },
+        },
+        "take_profit": {
+            "enabled": True,
+            "steps": [
+                {
+                    "order_type": "market",
+                    "volume": "100",
+                    "price": {"type": "bid", "percent": "5"},
+                    "trailing": {"enabled": True, "percent": "0.01"},
+                }
+            ],
+        },
+        "stop_loss": {
+            "enabled": True,
+            "breakeven": True,
+            "order_type": "limit",
+            "price": {"value": "40000"},
+            "conditional": {
+                "price": {"type": "ask", "value": "41000", "percent": "-3"},
+                "trailing": {"enabled": True, "percent": "0.01"},
+            },
+            "timeout": {"enabled": True, "value": 60},
+        },
+        "note": "a ü b",
+    }
+
+
+def test_a_long_at_market_price_takes_one_line() -> None:
+    order = SmartTradeOrder.smart_trade(account_id=1, pair="USDT_DOGE", units="15", order_type="market")
+    assert sent(order) == {
+        "account_id": 1,
+        "pair": "USDT_DOGE",
+        "instant": False,
+        "skip_enter_step": False,
+        "position": {"type": "buy", "order_type": "market", "units": {"value": "15"}},
+        "take_profit": {"enabled": False},
+        "stop_loss": {"enabled": False},
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        (Decimal("1E-8"), "0.00000001"),
+        (Decimal("1E+3"), "1000"),
+        ("0.00000001", "0.00000001"),
+        ("1e-10", "0.0000000001"),
+        (15, "15"),
+        (Decimal("3.141592653589793238462643383279502884197"), "3.141592653589793238462643383279502884197"),
+    ],
+)
+def test_a_number_leaves_as_a_plain_decimal_string(given: Any, text: str) -> None:
+    assert encode_body(OrderValue(value=given)) == f'{{"value":"{text}"}}'.encode()
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (0.1, 'write "0.1" or Decimal\\("0.1"\\)'),
+        (float("nan"), "must not be a float"),
+        ("NaN", "finite"),
+        (Decimal("Infinity"), "finite"),
+        ("ten", "finite"),
+        (True, "must be a Decimal, an int or a str, not bool"),
+        (b"1", "must be a Decimal, an int or a str, not bytes"),
+    ],
+)
+def test_a_number_that_is_not_exact_is_refused(bad: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        OrderValue(value=bad)
+    with pytest.raises(ValueError, match=f"units.*{message}" if "write" not in message else message):
+        SmartTradeOrder.smart_trade(account_id=1, pair="USDT_DOGE", units=bad)
