@@ -1,0 +1,127 @@
+"""The API as a table: one row for each call.
+
+Source: the official documentation (state of 2026-05).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from threecommas_async.models.decoding import PageDecoder, decode, json_decoder
+from threecommas_async.models.smart_trade import SmartTrade
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+BASE_URL: Final = "https://api.3commas.io/public/api"
+"""Base URL of the API; its path is part of what is signed."""
+
+
+class Permission(StrEnum):
+    """What the API key must be allowed to do."""
+
+    NONE = "NONE"
+    SMART_TRADES_READ = "SMART_TRADES_READ"
+    SMART_TRADES_WRITE = "SMART_TRADES_WRITE"
+
+
+class Replay(StrEnum):
+    """Whether a request may be sent again after an attempt that brought no usable answer.
+
+    Any request is sent again when it provably never left, or was refused unprocessed by the rate limit.
+    """
+
+    SAFE = "safe"
+    """A read: sent again after any lost or unusable answer."""
+    READ_BACK = "read_back"
+    """The entity shows whether the call took effect: it is to be read before the call is made again."""
+    ONCE = "once"
+    """Twice may be two orders: never sent again once it may have arrived."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Endpoint(Generic[T]):
+    """One call of the API.
+
+    Args:
+        method: HTTP method.
+        path: Path template below the base URL; ids in braces.
+        permission: What the key needs.
+        replay: When it may be sent again.
+        decode: Reads the body of a 2xx answer.
+        read_back: The read that shows the effect of the call; None where no id is known beforehand.
+    """
+
+    method: str
+    path: str
+    permission: Permission
+    replay: Replay
+    decode: Callable[[bytes], T] = field(repr=False)
+    read_back: ReadBack[T] | None = None
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return find, (self.method, self.path)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+@dataclass(frozen=True, slots=True)
+class ReadBack(Generic[T]):
+    """How to read the entity that a call acts on.
+
+    Args:
+        endpoint: The row of the read; its path has one value, ``id``.
+        parameter: The path value of the call that is this id.
+    """
+
+    endpoint: Endpoint[T]
+    parameter: str
+
+
+def find(method: str, path: str) -> Endpoint[Any]:
+    """Return the row with this method and path template.
+
+    Raises:
+        KeyError: There is none.
+    """
+    return _BY_CALL[method, path]
+
+
+_READ, _WRITE = Permission.SMART_TRADES_READ, Permission.SMART_TRADES_WRITE
+_TRADES: Final = "/v2/smart_trades"
+_TRADE: Final = "/v2/smart_trades/{id}"
+_STEP: Final = "/v2/smart_trades/{smart_trade_id}/trades/{trade_id}"
+
+_one: Callable[[bytes], SmartTrade] = partial(decode, json_decoder(SmartTrade))
+_page = PageDecoder(SmartTrade)
+
+# fmt: off
+LIST_SMART_TRADES  = Endpoint("GET",    _TRADES,                     _READ,  Replay.SAFE,      _page)
+GET_SMART_TRADE    = Endpoint("GET",    _TRADE,                      _READ,  Replay.SAFE,      _one)
+_self              = ReadBack(GET_SMART_TRADE, "id")
+_owner             = ReadBack(GET_SMART_TRADE, "smart_trade_id")
+CREATE_SMART_TRADE = Endpoint("POST",   _TRADES,                     _WRITE, Replay.ONCE,      _one)
+CANCEL_SMART_TRADE = Endpoint("DELETE", _TRADE,                      _WRITE, Replay.READ_BACK, _one, _self)
+CLOSE_BY_MARKET    = Endpoint("POST",   _TRADE + "/close_by_market", _WRITE, Replay.READ_BACK, _one, _self)
+FORCE_START        = Endpoint("POST",   _TRADE + "/force_start",     _WRITE, Replay.READ_BACK, _one, _self)
+CLOSE_STEP         = Endpoint("POST",   _STEP + "/close_by_market",  _WRITE, Replay.READ_BACK, _one, _owner)
+# fmt: on
+
+TABLE: Final[tuple[Endpoint[Any], ...]] = (
+    LIST_SMART_TRADES,
+    GET_SMART_TRADE,
+    CREATE_SMART_TRADE,
+    CANCEL_SMART_TRADE,
+    CLOSE_BY_MARKET,
+    FORCE_START,
+    CLOSE_STEP,
+)
+"""Every row."""
+
+_BY_CALL: Final = {(row.method, row.path): row for row in TABLE}

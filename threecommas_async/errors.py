@@ -1,0 +1,204 @@
+"""Everything that a call can raise.
+
+::
+
+    ThreeCommasError
+    ├── ClientStateError          the client is closed, or belongs to another event loop; nothing was sent
+    ├── LimitWaitError            our own limiter: the permit is too far away; nothing was sent
+    ├── TransportError            no complete answer
+    │   ├── NotSentError          it never left: nothing happened
+    │   └── OutcomeUnknownError   it left, and no usable answer came back: it may have been carried out
+    ├── APIStatusError            answered, and the status is not 2xx
+    │   ├── InvalidRequestError   400, 422: refused, `attributes` say why
+    │   ├── AuthenticationError   401: key, secret, signature or IP address
+    │   ├── PermissionDeniedError 403: the key lacks the permission, or the state forbids the action
+    │   ├── NotFoundError         404, and the 400 whose error says so
+    │   ├── RateLimitedError      429: over the request limit
+    │   ├── PlanLimitError        the 429 that means "not in your subscription plan"
+    │   ├── BannedError           418: this IP address is banned
+    │   └── ServerError           5xx
+    └── DecodeError               2xx whose body does not fit
+
+Bad arguments are a `ValueError` before anything is sent. `asyncio.CancelledError` always propagates.
+No error holds the API key, the secret or a signature, nor an exception of aiohttp that would.
+All of them can be pickled.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+    from threecommas_async.endpoints import Endpoint
+
+
+class ThreeCommasError(Exception):
+    """Base of all errors of this package."""
+
+
+class ClientStateError(ThreeCommasError, RuntimeError):
+    """The client is closed, or is used from another event loop than before. Nothing was sent."""
+
+
+class LimitWaitError(ThreeCommasError):
+    """The limiter's next permit is further away than ``max_wait``. Nothing was sent.
+
+    Attributes:
+        retry_after: Seconds until a permit is likely to be free.
+    """
+
+    def __init__(self, message: str = "", *, retry_after: float = 0.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class TransportError(ThreeCommasError):
+    """No complete answer came back.
+
+    Raised as such for reads, which change nothing; writes raise one of the subclasses.
+
+    Attributes:
+        endpoint: The row of the call.
+        attempts: How many times the request was tried.
+        permanent: Trying again cannot help (a certificate that is refused, for example).
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        endpoint: Endpoint[Any] | None = None,
+        attempts: int = 1,
+        permanent: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.endpoint = endpoint
+        self.attempts = attempts
+        self.permanent = permanent
+
+
+class NotSentError(TransportError):
+    """The request never left this machine: nothing happened."""
+
+
+class OutcomeUnknownError(TransportError):
+    """The request left and no usable answer came back: it may or may not have been carried out.
+
+    It is never sent again. Read the trade, or list the newest ones, to find out.
+
+    Attributes:
+        path: The path of the call with its ids, without the base URL.
+        sent_at: When the last attempt began, aware, in UTC.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        endpoint: Endpoint[Any] | None = None,
+        attempts: int = 1,
+        path: str = "",
+        sent_at: datetime | None = None,
+    ) -> None:
+        super().__init__(message, endpoint=endpoint, attempts=attempts)
+        self.path = path
+        self.sent_at = sent_at
+
+
+class APIStatusError(ThreeCommasError):
+    """The API answered with a status other than 2xx.
+
+    Attributes:
+        status: HTTP status.
+        error: The body's ``error``: a code or a sentence; else the beginning of the body as text.
+        description: The body's ``error_description``: localised text for people; None when absent.
+        attributes: The body's ``error_attributes``: which field failed, and why; empty when absent.
+        request_id: The answer's ``X-Request-Id``, to name to the support of 3Commas.
+        endpoint: The row of the call.
+        from_api: The body has the API's own error shape; False for the page of a gateway in between.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        status: int = 0,
+        error: str = "",
+        description: str | None = None,
+        attributes: Mapping[str, tuple[str, ...]] | None = None,
+        request_id: str | None = None,
+        endpoint: Endpoint[Any] | None = None,
+        from_api: bool = True,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.error = error
+        self.description = description
+        self.attributes = dict(attributes or {})
+        self.request_id = request_id
+        self.endpoint = endpoint
+        self.from_api = from_api
+
+
+class InvalidRequestError(APIStatusError):
+    """400 or 422: the request was refused and nothing was done; ``attributes`` say which field and why."""
+
+
+class AuthenticationError(APIStatusError):
+    """401: the key is wrong or expired, the signature does not verify, or the IP address is not allowed."""
+
+
+class PermissionDeniedError(APIStatusError):
+    """403: the key lacks the permission of the call, or the object's state does not allow the action."""
+
+
+class NotFoundError(APIStatusError):
+    """No such object for this key: 404, or the 400 whose ``error`` says so."""
+
+
+class RateLimitedError(APIStatusError):
+    """429: over the request limit; the request was not processed.
+
+    Attributes:
+        retry_at: When requests are accepted again as far as the answer says, aware, in UTC; else None.
+    """
+
+    retry_at: datetime | None = None
+
+
+class PlanLimitError(APIStatusError):
+    """429 that speaks of the subscription plan: waiting does not help."""
+
+
+class BannedError(APIStatusError):
+    """418: this IP address is banned, for 2 minutes to 3 days; every further request prolongs it."""
+
+
+class ServerError(APIStatusError):
+    """5xx, or an answer that no call of the API gives, such as a redirect."""
+
+
+class DecodeError(ThreeCommasError):
+    """A 2xx answer that does not fit the type of the call.
+
+    Attributes:
+        body: The beginning of the body.
+        endpoint: The row of the call.
+        request_id: The answer's ``X-Request-Id``.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        body: bytes = b"",
+        endpoint: Endpoint[Any] | None = None,
+        request_id: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.body = body
+        self.endpoint = endpoint
+        self.request_id = request_id

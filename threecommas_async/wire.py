@@ -1,0 +1,316 @@
+"""Arguments to request bytes, and response bytes to a value or an error: plain functions, no I/O."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from threecommas_async import errors
+from threecommas_async.models.decoding import DECODING_ERRORS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from threecommas_async.endpoints import Endpoint
+    from threecommas_async.signing import Credentials
+
+T = TypeVar("T")
+
+USER_AGENT: Final = "threecommas-async"
+EXCERPT: Final = 300
+"""Characters of an unreadable body that an error keeps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One signed request, ready to be sent any number of times: the signature has no timestamp.
+
+    Args:
+        method: HTTP method.
+        target: Path and query exactly as they go into the request line and were signed.
+        body: Body exactly as it goes out and was signed.
+        headers: All headers that this package sets, key and signature among them.
+    """
+
+    method: str
+    target: str
+    body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+
+    def without_secrets(self, body: bytes) -> bytes:
+        """Return the body of an answer with the key and the signature of this request masked."""
+        for name in ("Apikey", "Signature"):
+            body = body.replace(self.headers[name].encode(), b"***")
+        return body
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One complete answer.
+
+    Args:
+        status: HTTP status.
+        headers: Headers, looked up without regard to case.
+        body: Body, decompressed.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """An attempt that brought no complete answer.
+
+    Args:
+        reason: What happened, without anything secret.
+        sent: The request may have left this machine.
+        permanent: Trying again cannot help.
+    """
+
+    reason: str
+    sent: bool
+    permanent: bool = False
+
+
+def build(
+    endpoint: Endpoint[Any],
+    credentials: Credentials,
+    *,
+    base_path: str,
+    mode: str,
+    path: Mapping[str, int] | None = None,
+    query: Mapping[str, object] | None = None,
+    body: msgspec.Struct | None = None,
+) -> Request:
+    """Return the signed request of one call.
+
+    Args:
+        endpoint: The row of the call.
+        credentials: Who signs.
+        base_path: Path of the base URL, such as ``/public/api``.
+        mode: ``real`` or ``paper``: the ``Forced-Mode`` of the request.
+        path: Values of the path template.
+        query: Query parameters; those that are None are left out.
+        body: Request body, sent as JSON.
+
+    Raises:
+        ValueError: A path value is not a positive whole number, or a query value cannot be sent.
+    """
+    target = base_path + endpoint.path.format_map(
+        {name: _id(name, value) for name, value in (path or {}).items()}
+    )
+    if parameters := encode_query(query or {}):
+        target = f"{target}?{parameters}"
+    content = b"" if body is None else encode_body(body)
+    headers = {
+        "Accept": "application/json",
+        "Apikey": credentials.api_key,
+        "Forced-Mode": mode,
+        "Signature": credentials.sign(target, content),
+        "User-Agent": USER_AGENT,
+    }
+    if content:
+        headers["Content-Type"] = "application/json"
+    return Request(endpoint.method, target, content, headers)
+
+
+def encode_query(parameters: Mapping[str, object]) -> str:
+    """Return the query string: sorted by name and percent-encoded, as the documented calculator signs it.
+
+    Raises:
+        ValueError: A value is a naive datetime, a float or of a type that has no form in a query.
+    """
+    return urlencode(
+        [
+            (name, _query_value(name, parameters[name]))
+            for name in sorted(parameters)
+            if parameters[name] is not None
+        ],
+        quote_via=quote,
+        safe="",
+    )
+
+
+def encode_body(body: msgspec.Struct) -> bytes:
+    """Return the JSON of a request Struct; numbers are plain decimal strings, never floats or exponents."""
+    return msgspec.json.encode(_plain(msgspec.to_builtins(body, builtin_types=(Decimal,))))
+
+
+def read(endpoint: Endpoint[T], request: Request, response: Response, *, now: datetime) -> T:
+    """Return the value of an answer.
+
+    Args:
+        endpoint: The row of the call.
+        request: What was sent; its secrets are masked in the errors.
+        response: What came back.
+        now: The present instant, for answers that name a time to wait.
+
+    Raises:
+        APIStatusError: The status is not 2xx.
+        DecodeError: The body does not fit the type of the call.
+    """
+    if not 200 <= response.status < 300:
+        raise _status_error(endpoint, request, response, now)
+    try:
+        return endpoint.decode(response.body)
+    except DECODING_ERRORS as problem:
+        what = "an empty body" if not response.body.strip() else f"{type(problem).__name__}: {problem}"
+    raise errors.DecodeError(
+        f"{endpoint} answered {response.status} with a body that does not fit: {what}",
+        body=request.without_secrets(response.body)[:EXCERPT],
+        endpoint=endpoint,
+        request_id=response.headers.get("X-Request-Id"),
+    )
+
+
+_TAG: Final = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
+_NEXT_REQUEST: Final = re.compile(r"next request at (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC", re.IGNORECASE)
+_BY_STATUS: Final[Mapping[int, type[errors.APIStatusError]]] = {
+    400: errors.InvalidRequestError,
+    401: errors.AuthenticationError,
+    403: errors.PermissionDeniedError,
+    404: errors.NotFoundError,
+    418: errors.BannedError,
+    422: errors.InvalidRequestError,
+    429: errors.RateLimitedError,
+}
+
+
+def _id(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be a positive whole number, not {value!r}")
+    return value
+
+
+def _query_value(name: str, value: object) -> str:
+    match value:
+        case bool():
+            return "true" if value else "false"
+        case int() | str():
+            return str(value)
+        case Decimal():
+            return format(value, "f")
+        case datetime():
+            if value.utcoffset() is None:
+                raise ValueError(f"{name} must be an aware datetime: add tzinfo, for example datetime.UTC")
+            return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        case _:
+            raise ValueError(f"{name} cannot be sent in a query: {value!r}")
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case Decimal():
+            return format(value, "f")
+        case dict():
+            return {key: _plain(item) for key, item in cast("dict[str, Any]", value).items()}
+        case list() | tuple():
+            return [_plain(item) for item in cast("list[Any]", value)]
+        case _:
+            return value
+
+
+def _status_error(
+    endpoint: Endpoint[Any], request: Request, response: Response, now: datetime
+) -> errors.APIStatusError:
+    body = request.without_secrets(response.body)
+    content = _error_object(body)
+    error = content.get("error")
+    described = content.get("error_description")
+    text = _excerpt(error if isinstance(error, str) else body.decode(errors="replace"))
+    description = _excerpt(described) if isinstance(described, str) else None
+    attributes = _attributes(content.get("error_attributes"))
+    kind = _classify(response.status, text)
+    reasons = (
+        text,
+        description,
+        _excerpt("; ".join(f"{key} {', '.join(messages)}" for key, messages in attributes.items())),
+        f"the call needs {endpoint.permission}" if kind is errors.PermissionDeniedError else "",
+    )
+    failure = kind(
+        ": ".join([f"{endpoint} answered {response.status}", *filter(None, reasons)]),
+        status=response.status,
+        error=text,
+        description=description,
+        attributes=attributes,
+        request_id=response.headers.get("X-Request-Id"),
+        endpoint=endpoint,
+        from_api=isinstance(error, str),
+    )
+    if isinstance(failure, errors.RateLimitedError):
+        failure.retry_at = _retry_at(response.headers, text, now)
+    return failure
+
+
+def _classify(status: int, error: str) -> type[errors.APIStatusError]:
+    if status in {400, 404} and error.lower().replace("_", " ") == "not found":
+        return errors.NotFoundError
+    if status == 429 and "subscription plan" in error.lower():
+        return errors.PlanLimitError
+    if kind := _BY_STATUS.get(status):
+        return kind
+    return errors.InvalidRequestError if 400 <= status < 500 else errors.ServerError
+
+
+def _error_object(body: bytes) -> dict[str, Any]:
+    try:
+        content = msgspec.json.decode(body)
+    except DECODING_ERRORS:
+        return {}
+    return cast("dict[str, Any]", content) if isinstance(content, dict) else {}
+
+
+def _attributes(content: object) -> dict[str, tuple[str, ...]]:
+    if not isinstance(content, dict):
+        return {}
+    return {
+        str(key): tuple(
+            map(str, cast("list[object]", messages) if isinstance(messages, list) else [messages])
+        )
+        for key, messages in cast("dict[str, Any]", content).items()
+    }
+
+
+def _excerpt(text: str) -> str:
+    words = "".join(c if c.isprintable() else " " for c in _TAG.sub(" ", text)).split()
+    line = " ".join(words)
+    return line if len(line) <= EXCERPT else line[: EXCERPT - 1] + "…"
+
+
+def _retry_at(headers: Mapping[str, str], error: str, now: datetime) -> datetime | None:
+    # Both ends are read off the server's clock, which may differ from ours; a Date is rounded down.
+    answered_at = _http_date(headers.get("Date")) or now
+    retry_after = headers.get("Retry-After", "").strip()
+    if named := _NEXT_REQUEST.search(error):
+        retry_at = _utc_time(named[1])
+    elif retry_after.isdecimal() and len(retry_after) <= len("86400"):
+        retry_at = answered_at + timedelta(seconds=int(retry_after))
+    else:
+        retry_at = _http_date(retry_after)
+    if retry_at is None or retry_at - answered_at > timedelta(days=1):
+        return None
+    return now + max(retry_at - answered_at, timedelta(0))
+
+
+def _utc_time(text: str) -> datetime | None:
+    try:
+        return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _http_date(text: str | None) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(text) if text else None
+    except ValueError:
+        return None
+    return date if date is None or date.tzinfo else date.replace(tzinfo=UTC)
