@@ -1,0 +1,143 @@
+"""The published request limits, and the limiter that keeps them in one process.
+
+The promise: no window of one period, measured at the server, ever holds more requests than the limit,
+and N calls need no longer than ``period * (ceil(N / requests) - 1)`` plus round trips. Two facts shape it:
+
+* A leaky bucket of (100, 60) lets 199 requests through in its first minute. So the limit is kept by
+  100 slots, each of which admits one request in a period.
+* A request reaches the server some time between its sending and its answer. So the period of a slot
+  starts anew when the answer is in; counted from the sending, network jitter puts up to 120 requests
+  into one minute of the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections import deque
+from dataclasses import dataclass
+
+from aiolimiter import AsyncLimiter
+
+from threecommas_async.errors import LimitWaitError
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """A request limit as the server states it.
+
+    Args:
+        requests: Requests that any one period may hold.
+        period: Length of the window, in seconds.
+        lockout: How long the server refuses everything after the limit was exceeded, in seconds.
+
+    Raises:
+        ValueError: ``requests`` is below 1, or a duration is not a positive finite number.
+    """
+
+    requests: int
+    period: float
+    lockout: float
+
+    def __post_init__(self) -> None:
+        if isinstance(self.requests, bool) or not isinstance(self.requests, int) or self.requests < 1:  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+            raise ValueError(f"requests must be a whole number of at least 1, not {self.requests!r}")
+        for name, seconds in (("period", self.period), ("lockout", self.lockout)):
+            if not (math.isfinite(seconds) and seconds > 0):
+                raise ValueError(f"{name} must be a positive number of seconds, not {seconds!r}")
+
+    def floor(self, calls: int) -> float:
+        """Return the least number of seconds in which this many calls can be sent, round trips excluded."""
+        return self.period * (max(1, math.ceil(calls / self.requests)) - 1)
+
+
+GENERAL = RateLimit(requests=100, period=60.0, lockout=300.0)
+"""The whole API: 100 requests a minute, then blocked for 300 s (official limits page, 2026-05)."""
+
+
+class Limiter:
+    """Hands out permits to send, first come, first served.
+
+    One limiter serves one event loop. Whoever is cancelled while waiting takes nothing along.
+
+    Args:
+        limit: The limit to keep.
+    """
+
+    __slots__ = ("_free", "_paused_until", "_returned", "_turnstile", "_waiting", "limit")
+
+    def __init__(self, limit: RateLimit = GENERAL) -> None:
+        self.limit = limit
+        # Each slot is a bucket for one request a period, beside the instant when it will be empty.
+        # Slots are returned in the order of those instants: the first to be free is at the left.
+        self._free = deque((-math.inf, self._bucket()) for _ in range(limit.requests))
+        self._returned = asyncio.Event()
+        self._turnstile = asyncio.Lock()
+        self._waiting = 0
+        self._paused_until = -math.inf
+
+    async def acquire(self, *, max_wait: float | None = None) -> None:
+        """Wait for the permit to send one request; `release` it when its answer is in.
+
+        Args:
+            max_wait: The longest acceptable wait in seconds; None waits as long as it takes.
+
+        Raises:
+            LimitWaitError: The permit is further away than ``max_wait``. Nothing was queued.
+        """
+        if max_wait is not None and (wait := self.expected_wait()) > max_wait:
+            raise LimitWaitError(
+                f"the next permit is {wait:.1f} s away and max_wait is {max_wait:g} s: nothing was sent",
+                retry_after=wait,
+            )
+        self._waiting += 1
+        try:
+            # AsyncLimiter keeps no order among its waiters, so only the head of this queue waits on one.
+            async with self._turnstile:
+                await self._take_slot()
+        finally:
+            self._waiting -= 1
+
+    async def release(self) -> None:
+        """Start the period of a permit: once for each `acquire`, when the answer is in or given up."""
+        bucket = self._bucket()
+        await bucket.acquire()  # An empty bucket: this never suspends.
+        self._free.append((_now() + self.limit.period, bucket))
+        self._returned.set()
+
+    def pause(self, seconds: float) -> None:
+        """Let nobody send for this many seconds from now; a longer pause in force stays."""
+        self._paused_until = max(self._paused_until, _now() + seconds)
+
+    def expected_wait(self) -> float:
+        """Return how many seconds a permit asked for now is likely to be away."""
+        now = _now()
+        periods, place = divmod(self._waiting, self.limit.requests)
+        # A slot in flight comes back at its answer and is free one period later.
+        free_at = self._free[place][0] if place < len(self._free) else now + self.limit.period
+        return max(free_at - now, self._paused_until - now, 0.0) + periods * self.limit.period
+
+    async def _take_slot(self) -> None:
+        while not self._free:
+            self._returned.clear()
+            await self._returned.wait()
+        free_at, bucket = self._free.popleft()
+        try:
+            await bucket.acquire()
+        except BaseException:
+            self._free.appendleft((free_at, bucket))
+            raise
+        try:
+            while (left := self._paused_until - _now()) > 0:  # noqa: ASYNC110 - the end may move meanwhile
+                await asyncio.sleep(left)
+        except BaseException:
+            # The slot was taken and nothing was sent on it.
+            self._free.appendleft((free_at, self._bucket()))
+            raise
+
+    def _bucket(self) -> AsyncLimiter:
+        return AsyncLimiter(1, self.limit.period)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
