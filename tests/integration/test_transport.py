@@ -1,0 +1,276 @@
+"""One attempt against a bare socket: what is sent how often, and what is known afterwards."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import socket
+import time
+import traceback
+from typing import Any
+
+import aiohttp
+import pytest
+
+from tests.raw_server import Act, RawServer, answer, drop, raw, reset, silence
+from threecommas_async import (
+    ClientStateError,
+    DecodeError,
+    NotSentError,
+    OutcomeUnknownError,
+    ServerError,
+    ThreeCommas,
+    TransportError,
+)
+from threecommas_async.transport import MAX_BODY, Transport, read_base_url
+from threecommas_async.wire import Failure, Request, Response
+
+
+def request(method: str = "POST", target: str = "/public/api/v2/smart_trades") -> Request:
+    return Request(method, target, b"", {"Apikey": "k", "Signature": "s"})
+
+
+async def attempt(
+    server: RawServer, method: str = "POST", *, timeout: float = 2, first: int = 0, **options: Any
+) -> Response | Failure:
+    """One attempt, after `first` good ones on the same connection."""
+    transport = Transport(
+        read_base_url(server.base_url), session=options.get("session"), proxy=options.get("proxy")
+    )
+    try:
+        for _ in range(first):
+            assert isinstance(await transport.send(request("POST"), timeout=2), Response)
+        return await transport.send(request(method), timeout=timeout)
+    finally:
+        await transport.close()
+
+
+FAULTS: dict[str, Act] = {
+    "close without a word": drop,
+    "reset": reset,
+    "silence": silence,
+    "half a status line": raw(b"HTTP/1.1 20"),
+    "no HTTP": raw(b"SSH-2.0-OpenSSH_9.2\r\n"),
+    "half the headers": raw(b"HTTP/1.1 200 OK\r\nContent-Le"),
+    "half the body": raw(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{"),
+    "bad chunk": raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n"),
+    "bad gzip": raw(
+        b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd", then_close=False
+    ),
+}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "PATCH"])
+@pytest.mark.parametrize("first", [0, 1], ids=["fresh", "reused"])
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+async def test_a_request_that_was_sent_arrives_once_and_is_known_to_have_left(
+    method: str, first: int, fault: Act
+) -> None:
+    async with RawServer(*[answer()] * first, fault) as server:
+        outcome = await attempt(server, method, first=first, timeout=0.2)
+    assert isinstance(outcome, Failure)
+    assert outcome.sent
+    assert not outcome.permanent
+    assert len(server.received) == first + 1
+
+
+async def test_a_refused_connection_is_known_not_to_have_left() -> None:
+    async with RawServer() as server:
+        pass
+    outcome = await attempt(server)
+    assert isinstance(outcome, Failure)
+    assert not outcome.sent
+    assert f"no connection to 127.0.0.1:{server.port}" in outcome.reason
+
+
+async def test_a_name_that_does_not_resolve_is_known_not_to_have_left() -> None:
+    transport = Transport(read_base_url("https://no-such-host.invalid"), session=None, proxy=None)
+    outcome = await transport.send(request(), timeout=5)
+    await transport.close()
+    assert isinstance(outcome, Failure)
+    assert not outcome.sent
+
+
+async def test_a_connection_that_is_never_accepted_times_out_unsent() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        fillers = [socket.socket() for _ in range(4)]
+        for filler in fillers:
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", port))
+        transport = Transport(read_base_url(f"http://127.0.0.1:{port}"), session=None, proxy=None)
+        outcome = await transport.send(request(), timeout=0.2)
+        await transport.close()
+        for filler in fillers:
+            filler.close()
+    assert outcome == Failure("no complete answer within 0.2 s", sent=False)
+
+
+async def test_an_untrusted_certificate_is_permanent_and_unsent() -> None:
+    async def handshake_failure(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(100)
+        writer.write(b"\x15\x03\x03\x00\x02\x02\x28")  # A TLS alert: handshake failure.
+        writer.close()
+
+    server = await asyncio.start_server(handshake_failure, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    transport = Transport(read_base_url(f"https://127.0.0.1:{port}"), session=None, proxy=None)
+    outcome = await transport.send(request(), timeout=2)
+    await transport.close()
+    server.close()
+    assert isinstance(outcome, Failure)
+    assert (outcome.sent, outcome.permanent) == (False, True)
+
+
+@pytest.mark.parametrize(
+    "status", ["301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"]
+)
+async def test_a_redirect_is_not_followed(status: str) -> None:
+    async with RawServer() as other:
+        location = f"Location: http://127.0.0.1:{other.port}/public/api/v2/smart_trades\r\n"
+        async with RawServer(answer(status=status, headers=location)) as server:
+            outcome = await attempt(server)
+    assert isinstance(outcome, Response)
+    assert outcome.status == int(status[:3])
+    assert other.received == []
+
+
+async def test_a_body_beyond_the_cap_is_not_kept() -> None:
+    bomb = gzip.compress(b" " * (MAX_BODY * 8))
+    assert len(bomb) < 100_000
+    async with RawServer(answer(bomb, headers="Content-Encoding: gzip\r\n")) as server:
+        outcome = await attempt(server)
+    assert outcome == Failure("the answer is larger than 8388608 bytes", sent=True)
+
+
+async def test_a_slow_drip_ends_at_the_timeout() -> None:
+    async def drip(_received: object, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        while True:
+            writer.write(b" ")
+            await writer.drain()
+            await asyncio.sleep(0.02)
+
+    async with RawServer(drip) as server:
+        began = time.monotonic()
+        outcome = await attempt(server, timeout=0.2)
+    assert isinstance(outcome, Failure)
+    assert outcome.sent
+    assert time.monotonic() - began < 1
+
+
+async def test_cookies_of_the_gateway_are_not_kept() -> None:
+    async with RawServer(answer(headers="Set-Cookie: __cf_bm=abc; Path=/\r\n")) as server:
+        # By name: aiohttp's own jar keeps no cookies of bare addresses.
+        transport = Transport(read_base_url(f"http://localhost:{server.port}"), session=None, proxy=None)
+        for _ in range(2):
+            assert isinstance(await transport.send(request(), timeout=2), Response)
+        await transport.close()
+    assert "cookie" not in server.received[1].headers
+
+
+async def test_connections_are_reused() -> None:
+    async with RawServer() as server:
+        await attempt(server, first=3)
+    assert {received.connection for received in server.received} == {0}
+
+
+async def test_a_cancelled_attempt_propagates_and_closes_its_connection() -> None:
+    async with RawServer(silence, answer()) as server:
+        transport = Transport(read_base_url(server.base_url), session=None, proxy=None)
+        task = asyncio.create_task(transport.send(request(), timeout=5))
+        while not server.received:
+            await asyncio.sleep(0.001)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        assert isinstance(await transport.send(request(), timeout=2), Response)
+        await transport.close()
+    assert [received.connection for received in server.received] == [0, 1]
+    # The frames of aiohttp, which hold the headers, are not reachable from the exception.
+    files = [frame.f_code.co_filename for frame, _ in traceback.walk_tb(caught.tb)]
+    assert not [name for name in files if "aiohttp" in name]
+
+
+async def test_a_borrowed_session_is_used_left_open_and_left_as_it_was() -> None:
+    async with RawServer() as server, aiohttp.ClientSession(headers={"X-Mine": "1"}) as session:
+        async with ThreeCommas("k", "s", base_url=server.base_url, session=session) as client:
+            await client.smart_trades.get(1)
+            await (await session.get(server.base_url)).read()
+        assert not session.closed
+        assert session.trace_configs == []
+        assert server.received[0].headers["x-mine"] == "1"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_a_borrowed_session_tells_too_whether_a_request_left(method: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        async with RawServer(drop) as server:
+            sent = await attempt(server, method, session=session)
+        unsent = await attempt(server, method, session=session)
+    assert isinstance(sent, Failure)
+    assert isinstance(unsent, Failure)
+    assert (sent.sent, unsent.sent) == (True, False)
+    assert len(server.received) == 1
+
+
+async def test_a_borrowed_session_that_was_closed_is_a_clear_error() -> None:
+    session = aiohttp.ClientSession()
+    await session.close()
+    async with RawServer() as server:
+        client = ThreeCommas("k", "s", base_url=server.base_url, session=session)
+        with pytest.raises(ClientStateError, match="session"):
+            await client.smart_trades.get(1)
+        await client.aclose()
+
+
+@pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
+async def test_a_close_that_lost_its_answer_is_sent_once_and_reported_as_unknown(fault: Act) -> None:
+    async with (
+        RawServer(fault) as server,
+        ThreeCommas("k", "s", base_url=server.base_url, timeout=0.3) as client,
+    ):
+        with pytest.raises(OutcomeUnknownError):
+            await client.smart_trades.close_by_market(1)
+        assert len(server.received) == 1
+
+
+async def test_a_truncated_answer_without_a_length_leaves_a_close_unknown() -> None:
+    head = b"HTTP/1.1 201 Created\r\nConnection: close\r\n\r\n"
+    async with (
+        RawServer(raw(head + b'{"id":7,"sta')) as server,
+        ThreeCommas("k", "s", base_url=server.base_url) as client,
+    ):
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.smart_trades.close_by_market(1)
+    assert isinstance(caught.value.__cause__, DecodeError)
+    assert len(server.received) == 1
+
+
+async def test_a_read_is_repeated_until_it_is_answered() -> None:
+    async with (
+        RawServer(drop, answer(b"<html>", status="502 Bad Gateway"), answer()) as server,
+        ThreeCommas("k", "s", base_url=server.base_url) as client,
+    ):
+        assert (await client.smart_trades.get(1)).id == 7
+    assert len(server.received) == 3
+
+
+async def test_what_a_read_ends_with_when_nothing_helps() -> None:
+    async with RawServer(drop) as server, ThreeCommas("k", "s", base_url=server.base_url) as client:
+        with pytest.raises(TransportError) as lost:
+            await client.smart_trades.get(1)
+    assert type(lost.value) is TransportError
+    assert len(server.received) == 3
+    async with (
+        RawServer(answer(b"", status="503 Unavailable")) as server,
+        ThreeCommas("k", "s", base_url=server.base_url) as client,
+    ):
+        with pytest.raises(ServerError):
+            await client.smart_trades.get(1)
+    client = ThreeCommas("k", "s", base_url=server.base_url)
+    with pytest.raises(NotSentError):
+        await client.smart_trades.close_by_market(1)
+    await client.aclose()

@@ -1,0 +1,130 @@
+"""A bare socket server: keeps the bytes that arrive and does to each request what a test says."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, Self
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+
+@dataclass(frozen=True)
+class Received:
+    """One request as it arrived; `connection` counts the connections of the server from 0."""
+
+    head: bytes
+    body: bytes
+    connection: int
+
+    @property
+    def request_line(self) -> str:
+        return self.head.split(b"\r\n", 1)[0].decode()
+
+    @property
+    def target(self) -> str:
+        return self.request_line.split(" ")[1]
+
+    @property
+    def headers(self) -> dict[str, str]:
+        lines = self.head.decode("latin-1").split("\r\n")[1:]
+        return {
+            name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)
+        }
+
+
+class Act(Protocol):
+    """What the server does once it has read a whole request."""
+
+    async def __call__(self, received: Received, writer: asyncio.StreamWriter, /) -> None: ...
+
+
+def answer(
+    body: bytes = b'{"id":7,"status":{"basic_type":"panic_sell_pending"}}',
+    *,
+    status: str = "200 OK",
+    headers: str = "",
+) -> Act:
+    async def act(_received: Received, writer: asyncio.StreamWriter, /) -> None:
+        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode() + body)
+        await writer.drain()
+
+    return act
+
+
+def raw(*parts: bytes, then_close: bool = True) -> Act:
+    async def act(_received: Received, writer: asyncio.StreamWriter, /) -> None:
+        for part in parts:
+            writer.write(part)
+            await writer.drain()
+        if then_close:
+            writer.close()
+
+    return act
+
+
+async def drop(_received: Received, writer: asyncio.StreamWriter, /) -> None:
+    """Close the connection without a word."""
+    writer.close()
+
+
+async def reset(_received: Received, writer: asyncio.StreamWriter, /) -> None:
+    """Break the connection with a TCP reset."""
+    writer.transport.abort()
+
+
+async def silence(_received: Received, _writer: asyncio.StreamWriter, /) -> None:
+    """Never answer."""
+    await asyncio.Event().wait()
+
+
+class RawServer:
+    """Listens on a free port of the loopback; does `acts` in turn and repeats the last one."""
+
+    def __init__(self, *acts: Act) -> None:
+        self._acts = acts or (answer(),)
+        self.received: list[Received] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._connections = 0
+
+    @property
+    def base_url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/public/api"
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer, self._connections))
+        self._connections += 1
+        self._tasks.add(task)
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: int
+    ) -> None:
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                received = Received(head[:-4], b"", connection)
+                length = int(received.headers.get("content-length", "0"))
+                received = Received(head[:-4], await reader.readexactly(length), connection)
+                self.received.append(received)
+                await self._acts[min(len(self.received), len(self._acts)) - 1](received, writer)
+                if writer.is_closing():
+                    return
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            writer.close()

@@ -1,0 +1,294 @@
+"""The loop with a scripted transport on a virtual clock."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from tenacity import stop_after_attempt, wait_fixed
+
+from tests import virtual_time
+from threecommas_async import endpoints, errors
+from threecommas_async.limits import Limiter, RateLimit
+from threecommas_async.retry import RetryPolicy
+from threecommas_async.session import Session
+from threecommas_async.signing import HmacCredentials
+from threecommas_async.wire import Failure, Request, Response
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from threecommas_async.transport import Transport
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+OK = Response(201, {}, b'{"id":7,"status":{"basic_type":"panic_sell_pending"}}')
+NOT_SENT = Failure("no connection", sent=False)
+LOST = Failure("the connection broke", sent=True)
+REFUSED_CERTIFICATE = Failure("certificate refused", sent=False, permanent=True)
+ERROR_500 = Response(500, {}, b'{"error":"unknown_error"}')
+GATEWAY_502 = Response(502, {}, b"<html>Bad gateway</html>")
+HTML_403 = Response(403, {}, b"<html>Attention required</html>")
+HTML_200 = Response(200, {}, b"<html>Maintenance</html>")
+EMPTY_200 = Response(200, {}, b"")
+REDIRECT = Response(307, {"Location": "https://elsewhere.example"}, b"")
+REFUSED_422 = Response(422, {}, b'{"error":"record_invalid"}')
+LIMITED = Response(429, {}, b'{"error":"Rate limit exceeded"}')
+LIMITED_5_S = Response(429, {"Retry-After": "5"}, b'{"error":"Rate limit exceeded"}')
+PLAN = Response(429, {}, b'{"error":"not available with your current subscription plan"}')
+BANNED = Response(418, {}, b"")
+WRITES = [row for row in endpoints.TABLE if row.method != "GET"]
+
+
+class Script:
+    """Answers attempts from a list, each one a second after it was sent; the last entry repeats."""
+
+    def __init__(self, outcomes: Sequence[Response | Failure], seconds: float = 1.0) -> None:
+        self.outcomes = list(outcomes)
+        self.seconds = seconds
+        self.sent: list[tuple[float, Request, float]] = []
+
+    async def send(self, request: Request, *, timeout: float) -> Response | Failure:
+        self.sent.append((asyncio.get_running_loop().time(), request, timeout))
+        await asyncio.sleep(self.seconds)
+        return self.outcomes[min(len(self.sent), len(self.outcomes)) - 1]
+
+    async def close(self) -> None:
+        pass
+
+
+def call(
+    outcomes: Sequence[Response | Failure],
+    row: endpoints.Endpoint[Any] = endpoints.CLOSE_BY_MARKET,
+    *,
+    path: dict[str, int] | None = None,
+    timeout: float = 30,
+    seconds: float = 1.0,
+    limit: RateLimit | None = None,
+) -> tuple[Any, Script]:
+    """Make one call; returns its value or its error, and the script with what was sent."""
+    script = Script(outcomes, seconds)
+
+    async def main() -> object:
+        loop = asyncio.get_running_loop()
+        session = Session(
+            HmacCredentials("the-api-key", "the-secret"),
+            cast("Transport", script),
+            Limiter(limit or RateLimit(requests=100, period=60, lockout=300)),
+            base_path="/public/api",
+            mode="paper",
+            timeout=timeout,
+            max_wait=None,
+            policy=RetryPolicy(stop=stop_after_attempt(3), wait=wait_fixed(2)),
+            clock=loop.time,
+            now=lambda: START + timedelta(seconds=loop.time()),
+        )
+        names = [part[1:-1] for part in row.path.split("/") if part.startswith("{")]
+        try:
+            return await session.call(row, path=path or dict.fromkeys(names, 7))
+        except errors.ThreeCommasError as error:
+            return error
+
+    return virtual_time.run(main()), script
+
+
+def times(script: Script) -> list[float]:
+    return [round(at, 3) for at, _, _ in script.sent]
+
+
+def test_an_answer_ends_the_call() -> None:
+    trade, script = call([OK])
+    assert trade.id == 7
+    assert times(script) == [0]
+
+
+@pytest.mark.parametrize(
+    "outcome", [NOT_SENT, LOST, ERROR_500, GATEWAY_502, HTML_403, HTML_200, EMPTY_200, REDIRECT]
+)
+def test_a_read_is_repeated_after_any_lost_or_unusable_answer(outcome: Response | Failure) -> None:
+    trade, script = call([outcome, outcome, OK], endpoints.GET_SMART_TRADE)
+    assert trade.id == 7
+    assert times(script) == [0, 3, 6]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "error"),
+    [
+        (NOT_SENT, errors.NotSentError),
+        (LOST, errors.TransportError),
+        (ERROR_500, errors.ServerError),
+        (HTML_403, errors.PermissionDeniedError),
+        (HTML_200, errors.DecodeError),
+    ],
+)
+def test_a_read_gives_up_after_three_attempts(outcome: Response | Failure, error: type[Exception]) -> None:
+    failure, script = call([outcome], endpoints.GET_SMART_TRADE)
+    assert type(failure) is error
+    assert times(script) == [0, 3, 6]
+
+
+@pytest.mark.parametrize("row", WRITES, ids=str)
+@pytest.mark.parametrize("outcome", [LOST, ERROR_500, GATEWAY_502, HTML_403, HTML_200, EMPTY_200, REDIRECT])
+def test_a_write_that_may_have_been_carried_out_is_not_sent_again(
+    row: endpoints.Endpoint[Any], outcome: Response | Failure
+) -> None:
+    failure, script = call([outcome, OK], row)
+    assert type(failure) is errors.OutcomeUnknownError
+    assert failure.endpoint is row
+    assert failure.path.startswith("/public/api/v2/smart_trades")
+    assert failure.sent_at == START
+    assert failure.attempts == 1
+    assert times(script) == [0]
+
+
+@pytest.mark.parametrize("row", WRITES, ids=str)
+def test_a_write_that_never_left_is_sent_again(row: endpoints.Endpoint[Any]) -> None:
+    trade, script = call([NOT_SENT, NOT_SENT, OK], row)
+    assert trade.id == 7
+    assert times(script) == [0, 3, 6]
+
+
+@pytest.mark.parametrize("row", endpoints.TABLE, ids=str)
+@pytest.mark.parametrize(
+    ("outcome", "error"),
+    [
+        (REFUSED_422, errors.InvalidRequestError),
+        (PLAN, errors.PlanLimitError),
+        (BANNED, errors.BannedError),
+        (Response(401, {}, b'{"error":"signature_invalid"}'), errors.AuthenticationError),
+        (Response(403, {}, b'{"error":"Forbidden"}'), errors.PermissionDeniedError),
+        (Response(404, {}, b'{"error":"not_found"}'), errors.NotFoundError),
+        (REFUSED_CERTIFICATE, errors.NotSentError),
+    ],
+)
+def test_a_definite_refusal_is_never_repeated(
+    row: endpoints.Endpoint[Any], outcome: Response | Failure, error: type[Exception]
+) -> None:
+    failure, script = call([outcome, OK], row)
+    assert type(failure) is error
+    assert times(script) == [0]
+
+
+@pytest.mark.parametrize("row", endpoints.TABLE, ids=str)
+def test_a_429_is_waited_out_and_repeated_whatever_the_call(row: endpoints.Endpoint[Any]) -> None:
+    _, script = call([LIMITED, Response(200, {}, b"[]") if row is endpoints.LIST_SMART_TRADES else OK], row)
+    assert times(script) == [0, 301]
+
+
+def test_a_429_that_names_its_end_is_waited_out_until_then() -> None:
+    trade, script = call([LIMITED_5_S, OK])
+    assert trade.id == 7
+    assert times(script) == [0, 6]
+
+
+def test_every_attempt_takes_a_permit() -> None:
+    _, script = call([NOT_SENT, NOT_SENT, OK], limit=RateLimit(requests=1, period=100, lockout=1))
+    assert times(script) == [0, 101, 202]
+
+
+def test_the_attempts_of_a_call_share_its_timeout() -> None:
+    failure, script = call([LOST], endpoints.GET_SMART_TRADE, timeout=7, seconds=3)
+    assert type(failure) is errors.TransportError
+    assert [(round(at, 3), round(timeout, 3)) for at, _, timeout in script.sent] == [(0, 7), (5, 2)]
+
+
+def test_the_wait_for_a_permit_does_not_count_towards_the_timeout() -> None:
+    trade, script = call(
+        [NOT_SENT, OK], timeout=10, limit=RateLimit(requests=1, period=1000, lockout=1), seconds=2
+    )
+    assert trade.id == 7
+    assert times(script) == [0, 1002]
+
+
+def test_no_content_is_success_and_the_trade_is_read_back() -> None:
+    trade, script = call([Response(204, {}, b""), OK], endpoints.CANCEL_SMART_TRADE)
+    assert trade.id == 7
+    assert [request.method for _, request, _ in script.sent] == ["DELETE", "GET"]
+    assert script.sent[1][1].target == "/public/api/v2/smart_trades/7"
+
+
+def test_a_step_is_read_back_by_its_smart_trade() -> None:
+    _, script = call(
+        [Response(204, {}, b""), OK], endpoints.CLOSE_STEP, path={"smart_trade_id": 5, "trade_id": 6}
+    )
+    assert script.sent[1][1].target == "/public/api/v2/smart_trades/5"
+
+
+def test_failed_read_back_says_that_the_call_was_accepted() -> None:
+    failure, _ = call([Response(204, {}, b""), LOST], endpoints.CANCEL_SMART_TRADE)
+    assert type(failure) is errors.TransportError
+    assert "accepted" in failure.__notes__[0]
+
+
+def test_outcome_unknown_keeps_the_answer_that_made_it_so() -> None:
+    failure, _ = call([GATEWAY_502])
+    assert isinstance(failure.__cause__, errors.ServerError)
+    assert "Bad gateway" in str(failure)
+
+
+@pytest.mark.parametrize("outcome", [NOT_SENT, LOST, ERROR_500, REFUSED_422, HTML_200, PLAN, LIMITED])
+def test_errors_survive_pickling_and_hold_no_secret(outcome: Response | Failure) -> None:
+    failure, _ = call([outcome])
+    data = pickle.dumps(failure)
+    again = pickle.loads(data)
+    assert type(again) is type(failure)
+    assert str(again) == str(failure)
+    assert again.endpoint is failure.endpoint
+    for text in (data.decode("latin-1"), repr(failure), str(failure), repr(vars(failure))):
+        assert "the-api-key" not in text
+        assert "the-secret" not in text
+
+
+@pytest.mark.parametrize("cancel_at", [0.5, 1.5, 3.5])
+def test_cancellation_propagates_from_every_wait_and_leaks_no_permit(cancel_at: float) -> None:
+    """In the middle of an attempt, of a backoff and of the next attempt."""
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        limiter = Limiter(RateLimit(requests=1, period=1, lockout=1))
+        session = Session(
+            HmacCredentials("k", "s"),
+            cast("Transport", Script([NOT_SENT])),
+            limiter,
+            base_path="",
+            mode="paper",
+            timeout=30,
+            max_wait=None,
+            policy=RetryPolicy(wait=wait_fixed(2)),
+            clock=loop.time,
+        )
+        task = asyncio.create_task(session.call(endpoints.GET_SMART_TRADE, path={"id": 1}))
+        await asyncio.sleep(cancel_at)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        async with asyncio.timeout(1.1):
+            await limiter.acquire()
+
+    virtual_time.run(main())
+
+
+def test_a_call_that_waits_for_its_permit_when_the_client_closes_sends_nothing() -> None:
+    script = Script([OK])
+
+    async def main() -> None:
+        session = Session(
+            HmacCredentials("k", "s"),
+            cast("Transport", script),
+            Limiter(RateLimit(requests=1, period=10, lockout=1)),
+            base_path="",
+            mode="paper",
+            timeout=30,
+            max_wait=None,
+        )
+        await session.call(endpoints.GET_SMART_TRADE, path={"id": 1})
+        waiting = asyncio.create_task(session.call(endpoints.GET_SMART_TRADE, path={"id": 1}))
+        await asyncio.sleep(1)
+        await session.close()
+        with pytest.raises(errors.ClientStateError, match="closed"):
+            await waiting
+
+    virtual_time.run(main())
+    assert len(script.sent) == 1

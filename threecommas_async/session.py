@@ -1,0 +1,184 @@
+"""The one loop of the package: permit, attempt, verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, TypeVar
+
+from threecommas_async import errors, retry, wire
+from threecommas_async.wire import Failure
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    import msgspec
+
+    from threecommas_async.endpoints import Endpoint, ReadBack
+    from threecommas_async.limits import Limiter
+    from threecommas_async.signing import Credentials
+    from threecommas_async.transport import Transport
+
+T = TypeVar("T")
+
+_log = logging.getLogger("threecommas_async.limits")
+
+
+class Session:
+    """Makes calls: builds and signs the request, paces it, sends it, and decides what its end means.
+
+    Args:
+        credentials: Who signs.
+        transport: Sends one attempt.
+        limiter: Paces the attempts.
+        base_path: Path of the base URL.
+        mode: ``real`` or ``paper``.
+        timeout: Seconds that the attempts of one call and the waits between them may take together;
+            the wait for a permit does not count.
+        max_wait: The longest acceptable wait for a permit in seconds; None waits as long as it takes.
+        policy: How often and after which waits a request is sent again.
+        clock: Seconds of a clock that never goes back.
+        now: The present instant, aware.
+        sleep: Waits for a number of seconds.
+    """
+
+    def __init__(
+        self,
+        credentials: Credentials,
+        transport: Transport,
+        limiter: Limiter,
+        *,
+        base_path: str,
+        mode: str,
+        timeout: float,
+        max_wait: float | None,
+        policy: retry.RetryPolicy | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._credentials = credentials
+        self._transport = transport
+        self._limiter = limiter
+        self._base_path = base_path
+        self._mode = mode
+        self._timeout = timeout
+        self._max_wait = max_wait
+        self._policy = policy or retry.RetryPolicy()
+        self._clock = clock
+        self._now = now
+        self._sleep = sleep
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._closed = False
+
+    async def call(
+        self,
+        endpoint: Endpoint[T],
+        /,
+        *,
+        path: Mapping[str, int] | None = None,
+        query: Mapping[str, object] | None = None,
+        body: msgspec.Struct | None = None,
+    ) -> T:
+        """Make one call.
+
+        Args:
+            endpoint: Its row.
+            path: Values of the path template.
+            query: Query parameters; those that are None are left out.
+            body: Request body.
+
+        Raises:
+            ValueError: An argument cannot be sent. Nothing was sent.
+            ThreeCommasError: See `threecommas_async.errors`.
+        """
+        self.check_usable()
+        request = wire.build(
+            endpoint,
+            self._credentials,
+            base_path=self._base_path,
+            mode=self._mode,
+            path=path,
+            query=query,
+            body=body,
+        )
+        attempt, spent = 0, 0.0
+        failure: errors.ThreeCommasError | None = None
+        while True:
+            try:
+                await self._limiter.acquire(max_wait=self._max_wait)
+            except errors.LimitWaitError as too_far:
+                raise failure or too_far from None
+            sent_at, began = self._now(), self._clock()
+            outcome = await self._attempt(request, timeout=self._timeout - spent)
+            attempt += 1
+            spent += self._clock() - began
+            if isinstance(outcome, Failure):
+                fault: retry.Fault = outcome
+            elif outcome.status == HTTPStatus.NO_CONTENT and endpoint.read_back:
+                return await self._read_back(endpoint.read_back, path or {})
+            else:
+                try:
+                    return wire.read(endpoint, request, outcome, now=self._now())
+                except (errors.APIStatusError, errors.DecodeError) as error:
+                    fault = error
+            if isinstance(fault, errors.RateLimitedError):
+                self._pause(fault)
+            failure = retry.final_error(
+                endpoint, fault, attempts=attempt, target=request.target, sent_at=sent_at
+            )
+            wait = retry.wait_before_resend(
+                self._policy, endpoint, fault, attempt=attempt, spent=spent, timeout=self._timeout
+            )
+            if wait is None:
+                raise failure
+            await self._sleep(wait)
+            spent += wait
+
+    async def close(self) -> None:
+        """Close the transport. Calls that wait for a permit end with `ClientStateError`."""
+        self._closed = True
+        await self._transport.close()
+
+    def check_usable(self) -> None:
+        """Raise unless a call can be made here and now.
+
+        Raises:
+            ClientStateError: The client is closed, or was first used in another event loop.
+        """
+        if self._closed:
+            raise errors.ClientStateError("the client is closed: nothing was sent")
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise errors.ClientStateError(
+                "the client belongs to another event loop: make one for each loop; nothing was sent"
+            )
+
+    async def _attempt(self, request: wire.Request, *, timeout: float) -> wire.Response | Failure:
+        try:
+            self.check_usable()  # It may have been closed while this call waited for its permit.
+            return await self._transport.send(request, timeout=timeout)
+        finally:
+            await self._limiter.release()
+
+    async def _read_back(self, read_back: ReadBack[T], path: Mapping[str, int]) -> T:
+        try:
+            return await self.call(read_back.endpoint, path={"id": path[read_back.parameter]})
+        except errors.ThreeCommasError as error:
+            error.add_note(
+                "The call itself was accepted (204 No Content); only reading the result back failed."
+            )
+            raise
+
+    def _pause(self, refusal: errors.RateLimitedError) -> None:
+        if refusal.retry_at is None:
+            seconds = self._limiter.limit.lockout
+        else:
+            seconds = (refusal.retry_at - self._now()).total_seconds()
+        self._limiter.pause(seconds)
+        _log.warning("429 from the API: nothing is sent for %.1f s", seconds)

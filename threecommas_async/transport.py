@@ -1,0 +1,201 @@
+"""One attempt over aiohttp: an answer, or a failure that says whether the request may have left.
+
+The only importer of aiohttp's client. Nothing of aiohttp's exceptions gets out: their reprs hold the
+request headers, the key and the signature among them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import ssl
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+from yarl import URL
+
+from threecommas_async.errors import ClientStateError
+from threecommas_async.wire import Failure, Response
+
+if TYPE_CHECKING:
+    from types import SimpleNamespace
+
+    from threecommas_async.wire import Request
+
+MAX_BODY: Final = 8 * 1024 * 1024
+"""Bytes of a decompressed body that are read at most; a page of 100 SmartTrades has about 300 000."""
+
+CONNECT_TIMEOUT: Final = 10.0
+"""Seconds for one connection attempt."""
+
+
+def read_base_url(base_url: str) -> URL:
+    """Return the base URL, checked.
+
+    Raises:
+        ValueError: It is not an ``https`` URL (or ``http`` on this machine's loopback), or it has a
+            user name, a query or a fragment.
+    """
+    try:
+        url = URL(base_url)
+        host = url.host
+    except (TypeError, ValueError):
+        url, host = URL(), None
+    if not host or url.scheme not in {"http", "https"}:
+        raise ValueError("base_url must be an https:// URL with a host")
+    if url.user is not None or url.password is not None or "?" in base_url or "#" in base_url:
+        raise ValueError("base_url must not hold a user name, a password, a query or a fragment")
+    if url.scheme == "http" and not _is_loopback(host):
+        raise ValueError(
+            f"base_url must be https: http would show the key and the orders on the way to {host}"
+        )
+    return URL(str(url).rstrip("/"), encoded=True)
+
+
+class Transport:
+    """Sends requests over one `aiohttp.ClientSession`, made at the first one.
+
+    Args:
+        base_url: Base URL, checked by `read_base_url`.
+        session: A session of the caller's: used, never closed. Its middlewares do not apply.
+        proxy: URL of an HTTP proxy. Proxies of the environment are not used.
+
+    Raises:
+        ValueError: The proxy is not an ``http`` or ``https`` URL with a host.
+    """
+
+    __slots__ = ("_borrowed", "_origin", "_proxy", "_session", "_tracing")
+
+    def __init__(self, base_url: URL, *, session: aiohttp.ClientSession | None, proxy: str | None) -> None:
+        if proxy is not None and not (proxy.startswith(("http://", "https://")) and URL(proxy).host):
+            raise ValueError("proxy must be an http:// or https:// URL with a host")
+        self._origin = str(base_url.origin())
+        self._borrowed = session is not None
+        self._session = session
+        self._proxy = proxy
+        self._tracing = aiohttp.TraceConfig()
+        self._tracing.on_request_headers_sent.append(_note_sent)
+        if session is not None:
+            self._tracing.freeze()
+            session.trace_configs.append(self._tracing)
+
+    async def send(self, request: Request, *, timeout: float) -> Response | Failure:
+        """Send a request once.
+
+        Args:
+            request: The signed request.
+            timeout: Seconds for everything from the wait for a connection to the last byte of the answer.
+        """
+        # encoded=True: yarl would re-quote the query and void the signature.
+        url = URL(self._origin + request.target, encoded=True)
+        progress = _Progress()
+        try:
+            async with self._open_session().request(
+                request.method,
+                url,
+                data=request.body or None,
+                headers=request.headers,
+                allow_redirects=False,
+                skip_auto_headers=("Content-Type",),  # aiohttp names one even where there is no body.
+                proxy=self._proxy,
+                timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT),
+                middlewares=(_send_only_once,),
+                trace_request_ctx=progress,
+            ) as answer:
+                return await _read(answer)
+        except TimeoutError:
+            return Failure(f"no complete answer within {timeout:.3g} s", progress.sent)
+        except (aiohttp.ClientError, OSError) as problem:
+            return Failure(_describe(problem), progress.sent, isinstance(problem, _PERMANENT))
+        except asyncio.CancelledError as cancelled:
+            # The frames of aiohttp hold the headers: a traceback that shows locals must not reach them.
+            raise cancelled.with_traceback(None)  # noqa: B904 - the same exception, not a new one
+
+    async def close(self) -> None:
+        """Close the session if it was made here."""
+        if self._session is None:
+            return
+        if not self._borrowed:
+            await self._session.close()
+        elif self._tracing in self._session.trace_configs:
+            self._session.trace_configs.remove(self._tracing)
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                cookie_jar=aiohttp.DummyCookieJar(),  # The CDN sets cookies.
+                trace_configs=[self._tracing],
+                trust_env=False,
+            )
+        if self._session.closed:
+            raise ClientStateError("the aiohttp session of the client is closed: nothing was sent")
+        return self._session
+
+
+class _Progress:
+    """How far a request has come."""
+
+    __slots__ = ("sent",)
+
+    def __init__(self) -> None:
+        self.sent = False
+
+
+class _DroppedError(aiohttp.ClientError):
+    """A connection that broke; unlike aiohttp's own error it does not make aiohttp send again."""
+
+
+_PERMANENT: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError, ssl.SSLError)
+
+
+async def _note_sent(
+    _session: aiohttp.ClientSession, context: SimpleNamespace, _params: aiohttp.TraceRequestHeadersSentParams
+) -> None:
+    # Fires just before the first byte is written. A borrowed session's other requests carry no _Progress.
+    progress: Any = context.trace_request_ctx
+    if isinstance(progress, _Progress):
+        progress.sent = True
+
+
+async def _send_only_once(
+    request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+) -> aiohttp.ClientResponse:
+    # aiohttp silently repeats GET and DELETE after a dropped connection, even when the first was processed.
+    try:
+        return await handler(request)
+    except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError):
+        raise
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as problem:
+        reason = _describe(problem)
+    raise _DroppedError(reason)
+
+
+async def _read(answer: aiohttp.ClientResponse) -> Response | Failure:
+    body = bytearray()
+    async for chunk in answer.content.iter_chunked(64 * 1024):
+        body += chunk
+        if len(body) > MAX_BODY:
+            answer.close()
+            return Failure(f"the answer is larger than {MAX_BODY} bytes", sent=True)
+    return Response(answer.status, answer.headers, bytes(body))
+
+
+def _describe(problem: BaseException) -> str:
+    match problem:
+        case _DroppedError():
+            return str(problem)
+        case aiohttp.ClientConnectorCertificateError():
+            return f"the server's certificate was refused: {problem.certificate_error}"
+        case aiohttp.ClientConnectorError():
+            return f"no connection to {problem.host}:{problem.port}: {problem.os_error}"
+        case OSError() if problem.strerror:
+            return f"the connection broke: {problem.strerror}"
+        case _:
+            return f"the connection broke: {type(problem).__name__}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
