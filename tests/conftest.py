@@ -1,0 +1,47 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aioresponses.core
+import pytest
+from aiohttp import ClientResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SAMPLES = Path(__file__).parent / "samples"
+
+
+class _StreamWriter:
+    output_size = 0
+
+
+class _MockedResponse(ClientResponse):
+    """aioresponses 0.7.9 passes no ``stream_writer``, which aiohttp needs since 3.14 (its issue 289)."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        if "stream_writer" in inspect.signature(ClientResponse).parameters:
+            options.setdefault("stream_writer", _StreamWriter())
+        super().__init__(*args, **options)
+
+
+@pytest.fixture(autouse=True)
+def mended_aioresponses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aioresponses.core, "ClientResponse", _MockedResponse)
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the credentials of whoever runs the tests out of them."""
+    for name in ("API_KEY", "API_SECRET", "RSA_KEY_FILE", "MODE", "BASE_URL"):
+        monkeypatch.delenv(f"THREECOMMAS_{name}", raising=False)
+
+
+@pytest.fixture
+def sample() -> Callable[[str], bytes]:
+    """The bytes of a documented answer, by ``call/status``."""
+    return lambda name: (SAMPLES / f"{name}.json").read_bytes()

@@ -1,0 +1,219 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import pickle
+import subprocess
+import sys
+import traceback
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aioresponses import aioresponses
+
+from threecommas_async import ClientStateError, RateLimit, ThreeCommas
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+KEY, SECRET = "0123456789abcdef-api-key", "fedcba9876543210-secret"
+GOOD_OPTIONS: dict[str, Any] = {"api_key": KEY, "api_secret": SECRET, "mode": "paper"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"api_secret": None}, "api_secret is missing"),
+        ({"rsa_private_key": "pem"}, "not both"),
+        ({"api_secret": None, "rsa_private_key": "nonsense"}, "not a readable PEM"),
+        ({"api_key": ""}, "api_key is missing"),
+        ({"api_key": "key\nwith a line break"}, "line break"),
+        ({"mode": "demo"}, "mode must be"),
+        ({"mode": "real\r\nX-Evil: 1"}, "mode must be"),
+        ({"base_url": "http://api.3commas.io/public/api"}, "must be https"),
+        ({"base_url": "http://127.0.0.1.example.com/"}, "must be https"),
+        ({"base_url": "http://localhost.example.com/"}, "must be https"),
+        ({"base_url": "ftp://127.0.0.1/"}, "must be an https"),
+        ({"base_url": "api.3commas.io"}, "must be an https"),
+        ({"base_url": ""}, "must be an https"),
+        ({"base_url": "https://user:password@api.3commas.io"}, "must not hold"),
+        ({"base_url": "https://api.3commas.io/?a=b"}, "must not hold"),
+        ({"base_url": "https://api.3commas.io/#a"}, "must not hold"),
+        ({"timeout": 0}, "timeout"),
+        ({"timeout": float("nan")}, "timeout"),
+        ({"max_wait": -1}, "max_wait"),
+        ({"proxy": "not a proxy"}, "proxy"),
+        ({"json_payload": "sideways"}, "json_payload"),
+    ],
+)
+def test_bad_options_are_a_value_error(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message) as caught:
+        ThreeCommas(**GOOD_OPTIONS | options)
+    own_frames = list(traceback.walk_tb(caught.tb))[1:]
+    assert SECRET not in "".join(repr(frame.f_locals) for frame, _ in own_frames)
+    assert "password" not in str(caught.value).replace("a password", "")
+
+
+@pytest.mark.parametrize(
+    "base_url",
+    ["http://127.0.0.1:8080/public/api/", "http://[::1]:8080", "http://localhost", "https://proxy.example"],
+)
+def test_https_and_loopback_urls_are_taken(base_url: str) -> None:
+    assert base_url.rstrip("/") in repr(ThreeCommas(KEY, SECRET, base_url=base_url))
+
+
+def test_the_client_shows_no_secret(caplog: pytest.LogCaptureFixture) -> None:
+    client = ThreeCommas(KEY, SECRET, mode="paper")
+    logging.getLogger("threecommas_async").warning("%s %r", client, client)
+    for text in (repr(client), str(client), caplog.text):
+        assert "paper" in text
+        assert KEY not in text
+        assert SECRET not in text
+    with pytest.raises(TypeError, match="holds a secret"):
+        pickle.dumps(client)
+
+
+def test_from_env_reads_the_documented_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THREECOMMAS_API_KEY", KEY)
+    monkeypatch.setenv("THREECOMMAS_API_SECRET", SECRET)
+    monkeypatch.setenv("THREECOMMAS_MODE", "paper")
+    monkeypatch.setenv("THREECOMMAS_BASE_URL", "http://127.0.0.1:1/public/api")
+    assert repr(ThreeCommas.from_env()) == "<ThreeCommas paper http://127.0.0.1:1/public/api>"
+    assert repr(ThreeCommas.from_env(mode="real")) == "<ThreeCommas real http://127.0.0.1:1/public/api>"
+
+
+def test_from_env_reads_the_key_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("THREECOMMAS_API_KEY", KEY)
+    monkeypatch.setenv("THREECOMMAS_RSA_KEY_FILE", str(tmp_path / "key.pem"))
+    with pytest.raises(ValueError, match="cannot be read"):
+        ThreeCommas.from_env()
+    assert ThreeCommas.from_env(api_secret=SECRET)
+
+
+def test_from_env_names_the_missing_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="THREECOMMAS_API_KEY is not set"):
+        ThreeCommas.from_env()
+    monkeypatch.setenv("THREECOMMAS_API_KEY", KEY)
+    with pytest.raises(ValueError, match="neither THREECOMMAS_API_SECRET nor THREECOMMAS_RSA_KEY_FILE"):
+        ThreeCommas.from_env()
+    monkeypatch.setenv("THREECOMMAS_API_SECRET", SECRET)
+    monkeypatch.setenv("THREECOMMAS_RSA_KEY_FILE", "/key.pem")
+    with pytest.raises(ValueError, match="not both"):
+        ThreeCommas.from_env()
+
+
+def test_traceback_of_from_env_shows_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THREECOMMAS_API_KEY", KEY)
+    monkeypatch.setenv("THREECOMMAS_API_SECRET", SECRET)
+    monkeypatch.setenv("THREECOMMAS_MODE", "demo")
+    with pytest.raises(ValueError, match="mode must be") as caught:
+        ThreeCommas.from_env()
+    shown = "".join(repr(frame.f_locals) for frame, _ in traceback.walk_tb(caught.tb))
+    assert KEY not in shown
+    assert SECRET not in shown
+
+
+async def test_a_closed_client_sends_nothing() -> None:
+    with aioresponses() as api:
+        client = ThreeCommas(KEY, SECRET)
+        await client.aclose()
+        await client.aclose()
+        with pytest.raises(ClientStateError, match="closed"):
+            await client.smart_trades.get(1)
+        with pytest.raises(ClientStateError, match="closed"):
+            async with client:
+                pass
+        assert not api.requests
+
+
+def test_a_client_of_another_event_loop_sends_nothing() -> None:
+    client = ThreeCommas(KEY, SECRET)
+    with aioresponses() as api:
+
+        async def use() -> None:
+            api.get("https://api.3commas.io/public/api/v2/smart_trades/1", payload={"id": 1, "status": {}})
+            await client.smart_trades.get(1)
+
+        async def use_and_close() -> None:
+            await use()
+            await client._session._transport.close()
+
+        asyncio.run(use_and_close())
+        with pytest.raises(ClientStateError, match="event loop"):
+            asyncio.run(use())
+        assert sum(map(len, api.requests.values())) == 1
+
+
+@pytest.mark.parametrize("bad", [0, -1, True, "1", 1.5, None])
+async def test_a_bad_id_is_refused_by_every_call_before_anything_is_sent(bad: Any) -> None:
+    with aioresponses() as api:
+        async with ThreeCommas(KEY, SECRET) as client:
+            trades = client.smart_trades
+            for call in (trades.get, trades.cancel, trades.close_by_market, trades.force_start):
+                with pytest.raises(ValueError, match="positive whole number"):
+                    await call(bad)
+            for ids in ((bad, 1), (1, bad)):
+                with pytest.raises(ValueError, match="positive whole number"):
+                    await trades.close_trade_by_market(*ids)
+        assert not api.requests
+
+
+@pytest.mark.parametrize(("page", "per_page"), [(0, 10), (1, 0), (1, 101)])
+async def test_a_page_out_of_range_is_refused(page: int, per_page: int) -> None:
+    with aioresponses() as api:
+        async with ThreeCommas(KEY, SECRET) as client:
+            with pytest.raises(ValueError, match="page"):
+                await client.smart_trades.list(page=page, per_page=per_page)
+        assert not api.requests
+
+
+@pytest.mark.parametrize(
+    ("call", "method", "path", "answer"),
+    [
+        (lambda trades: trades.get(1), "GET", "/v2/smart_trades/1", "smart_trades.get/200"),
+        (lambda trades: trades.cancel(1), "DELETE", "/v2/smart_trades/1", "smart_trades.cancel/200"),
+        (
+            lambda trades: trades.close_by_market(1),
+            "POST",
+            "/v2/smart_trades/1/close_by_market",
+            "smart_trades.close_by_market/201",
+        ),
+        (
+            lambda trades: trades.force_start(1),
+            "POST",
+            "/v2/smart_trades/1/force_start",
+            "smart_trades.force_start/201",
+        ),
+        (
+            lambda trades: trades.close_trade_by_market(1, 2),
+            "POST",
+            "/v2/smart_trades/1/trades/2/close_by_market",
+            "smart_trades.trades.close_by_market/201",
+        ),
+    ],
+)
+async def test_a_method_makes_its_documented_call(
+    call: Callable[[Any], Any], method: str, path: str, answer: str, sample: Callable[[str], bytes]
+) -> None:
+    url = f"https://api.3commas.io/public/api{path}"
+    with aioresponses() as api:
+        api.add(url, method, body=sample(answer), status=int(answer[-3:]), content_type="application/json")
+        async with ThreeCommas(KEY, SECRET, mode="paper") as client:
+            trade = await call(client.smart_trades)
+        assert sum(map(len, api.requests.values())) == 1
+    assert trade.pair is not None
+
+
+def test_limits_replace_the_published_ones() -> None:
+    client = ThreeCommas(KEY, SECRET, limits=RateLimit(requests=5, period=60, lockout=300))
+    assert client._session._limiter.limit.requests == 5
+
+
+def test_importing_the_package_imports_no_extra_and_no_sandbox() -> None:
+    unwanted = {"cryptography", "redis", "rich", "threecommas_async.sandbox", "aiohttp.web"}
+    code = f"import sys, threecommas_async; print(sorted(sys.modules.keys() & {unwanted}))"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"

@@ -1,0 +1,161 @@
+"""`ThreeCommas`: holds the options, owns or borrows the HTTP session, and carries the resources."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
+
+from threecommas_async import signing
+from threecommas_async.endpoints import BASE_URL
+from threecommas_async.limits import GENERAL, Limiter, RateLimit
+from threecommas_async.resources.smart_trades import SmartTrades
+from threecommas_async.session import Session
+from threecommas_async.transport import Transport, read_base_url
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    import aiohttp
+
+Mode = Literal["real", "paper"]
+
+TIMEOUT: Final = 30.0
+"""Seconds that one call may take, all its attempts together."""
+
+
+class ThreeCommas:
+    """Client for the 3Commas API.
+
+    Make one client for each API key and event loop: the request limit is kept per client. Use it as an
+    asynchronous context manager, or call `aclose` at the end. It can be made outside of a running loop.
+
+    Args:
+        api_key: The API key.
+        api_secret: The secret of a system-generated key (signed with HMAC-SHA256).
+        rsa_private_key: The private key of a self-generated key: PEM text or bytes, or a path. Exactly one
+            of ``api_secret`` and ``rsa_private_key`` is needed.
+        mode: ``real`` or ``paper``. Sent with every request: without it the API follows the switch in the
+            user's web interface. Paper trades also need a paper account.
+        base_url: Where the API is. Plain ``http`` is taken on this machine's loopback only.
+        limits: The request limit to keep; None is the published one, 100 requests a minute. Several
+            processes that share a key must share it out between them.
+        timeout: Seconds that a call may take, all its attempts together; waiting for the request limit
+            does not count.
+        max_wait: The longest acceptable wait for the request limit in seconds. Beyond it a call raises
+            `LimitWaitError` at once; None waits as long as it takes.
+        session: An `aiohttp.ClientSession` to use. It stays the caller's and is not closed.
+        proxy: URL of an HTTP proxy. Proxies of the environment are not used.
+        json_payload: How a JSON body joins the signed payload: ``"path?body"`` or ``"path+body"``. None is
+            the form that is documented for the kind of key, ``path?body`` for HMAC and ``path+body`` for
+            RSA. Public clients use both forms for both kinds.
+
+    Raises:
+        ValueError: An option cannot be used; the text says which one. Nothing was sent.
+
+    Attributes:
+        smart_trades: The calls on SmartTrades.
+    """
+
+    smart_trades: SmartTrades
+    _name = "not made yet"
+
+    def __init__(
+        self,
+        api_key: str,
+        api_secret: str | None = None,
+        *,
+        rsa_private_key: str | bytes | os.PathLike[str] | None = None,
+        mode: Mode = "real",
+        base_url: str = BASE_URL,
+        limits: RateLimit | None = None,
+        timeout: float = TIMEOUT,
+        max_wait: float | None = None,
+        session: aiohttp.ClientSession | None = None,
+        proxy: str | None = None,
+        json_payload: signing.JsonPayload | None = None,
+    ) -> None:
+        try:
+            credentials = signing.make_credentials(
+                api_key, api_secret, rsa_private_key, json_payload=json_payload
+            )
+        finally:
+            # A traceback that shows locals must not show these.
+            del api_key, api_secret, rsa_private_key
+        if mode not in ("real", "paper"):
+            raise ValueError(f'mode must be "real" or "paper", not {mode!r}')
+        if not (math.isfinite(timeout) and timeout > 0):
+            raise ValueError(f"timeout must be a positive number of seconds, not {timeout!r}")
+        if max_wait is not None and not max_wait >= 0:
+            raise ValueError(f"max_wait must be None or a number of seconds from 0, not {max_wait!r}")
+        url = read_base_url(base_url)
+        self._session = Session(
+            credentials,
+            Transport(url, session=session, proxy=proxy),
+            Limiter(limits or GENERAL),
+            base_path=url.raw_path.rstrip("/"),
+            mode=mode,
+            timeout=timeout,
+            max_wait=max_wait,
+        )
+        self.smart_trades = SmartTrades(self._session)
+        self._name = f"{mode} {url}"
+
+    @classmethod
+    def from_env(cls, **overrides: Any) -> Self:
+        """Make a client from environment variables.
+
+        ``THREECOMMAS_API_KEY`` and either ``THREECOMMAS_API_SECRET`` or ``THREECOMMAS_RSA_KEY_FILE`` (path of
+        a PEM file) are needed; ``THREECOMMAS_MODE`` and ``THREECOMMAS_BASE_URL`` are optional.
+
+        Args:
+            **overrides: Arguments of the constructor, instead of what the environment says.
+
+        Raises:
+            ValueError: A variable is missing or cannot be used.
+        """
+        options: dict[str, Any] = {}
+        value: str | None = None
+        try:
+            for option, variable in _VARIABLES.items():
+                if value := os.environ.get(variable):
+                    options[option] = Path(value) if option == "rsa_private_key" else value
+            if overrides.keys() & {"api_secret", "rsa_private_key"}:
+                options.pop("api_secret", None)
+                options.pop("rsa_private_key", None)
+            options.update(overrides)
+            if not options.get("api_key"):
+                raise ValueError("THREECOMMAS_API_KEY is not set")
+            if not (options.get("api_secret") or options.get("rsa_private_key")):
+                raise ValueError("neither THREECOMMAS_API_SECRET nor THREECOMMAS_RSA_KEY_FILE is set")
+            return cls(**options)
+        finally:
+            options.clear()
+            overrides.clear()
+            value = None
+
+    async def aclose(self) -> None:
+        """Close the client. Calls that are waiting for the request limit end with `ClientStateError`."""
+        await self._session.close()
+
+    async def __aenter__(self) -> Self:
+        self._session.check_usable()
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<ThreeCommas {self._name}>"
+
+
+_VARIABLES: Final = {
+    "api_key": "THREECOMMAS_API_KEY",
+    "api_secret": "THREECOMMAS_API_SECRET",
+    "rsa_private_key": "THREECOMMAS_RSA_KEY_FILE",
+    "mode": "THREECOMMAS_MODE",
+    "base_url": "THREECOMMAS_BASE_URL",
+}
