@@ -1,0 +1,212 @@
+"""`Sandbox`: the exchange behind a port on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from aiohttp import web
+
+from threecommas_async.endpoints import Permission
+from threecommas_async.limits import GENERAL, RateLimit
+from threecommas_async.sandbox.app import BASE_PATH, App
+from threecommas_async.sandbox.exchange import Exchange
+from threecommas_async.sandbox.faults import Network
+from threecommas_async.sandbox.keys import KeyRing
+from threecommas_async.sandbox.lifecycle import Delays
+from threecommas_async.sandbox.window import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+    from types import TracebackType
+
+    from threecommas_async.sandbox.ledger import LedgerEntry
+
+_LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_BAN = 120.0
+_LONGEST_BAN = 3 * 86400.0
+_GRACE = 1.0
+
+
+class Sandbox:
+    """A 3Commas of one's own, on loopback.
+
+    Its clock starts when it is made, and runs ``time_scale`` times as fast as the real one.
+
+    Args:
+        trades: How many SmartTrades there are from the start, all on the paper account.
+        statuses: Their states, in turns; `EVERY_STATUS` has all.
+        seed: Seed of their sizes and prices, of latency and of faults.
+        time_scale: Simulated seconds in a real one. Every duration of the sandbox (the limit's period
+            and lock-out, the ban, the way from order to execution) is divided by it; 1.0 is the real
+            minute. Latency is in real seconds.
+        limit: The request limit, as published.
+        latency: Bounds of the random delay of each request, in real seconds.
+        unreliable: Probability that a request suffers a fault; see `Fault`.
+        accept_both_json_forms: Whether a JSON body may be signed in the form of the other kind of key too.
+        permissions: What its keys are allowed to do.
+        delays: How long the exchange takes, in simulated seconds.
+        host: Address to listen on.
+        port: Port to listen on; 0 takes a free one.
+        allow_remote: Whether ``host`` may be an address that other machines can reach.
+
+    Raises:
+        ValueError: ``host`` is not loopback, or a number is out of its range.
+    """
+
+    def __init__(
+        self,
+        *,
+        trades: int = 0,
+        statuses: Sequence[str] = ("waiting_targets",),
+        seed: int = 0,
+        time_scale: float = 20.0,
+        limit: RateLimit = GENERAL,
+        latency: tuple[float, float] = (0.0, 0.0),
+        unreliable: float = 0.0,
+        accept_both_json_forms: bool = False,
+        permissions: Collection[Permission] = frozenset(Permission),
+        delays: Delays | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        allow_remote: bool = False,
+    ) -> None:
+        if host not in _LOOPBACK and not allow_remote:
+            raise ValueError(f"host must be a loopback address, not {host!r}; allow_remote=True lifts this")
+        if not time_scale > 0:
+            raise ValueError(f"time_scale must be positive, not {time_scale!r}")
+        self.limit = RateLimit(limit.requests, limit.period / time_scale, limit.lockout / time_scale)
+        """The limit in force, in real seconds."""
+        self.network = Network(latency=latency, unreliable=unreliable, seed=seed)
+        self._host, self._port = host, port
+        self._began = time.monotonic()
+        self._exchange = Exchange(
+            epoch=datetime.now(UTC), delays=(delays or Delays()).divided(time_scale), seed=seed
+        )
+        self._exchange.seed(trades, statuses)
+        self._window = Window(self.limit, ban=_BAN / time_scale, longest_ban=_LONGEST_BAN / time_scale)
+        self._keys = KeyRing(accept_both_json_forms=accept_both_json_forms)
+        self._made: dict[str, tuple[str, str]] = {}
+        self._app = App(
+            exchange=self._exchange,
+            keys=self._keys,
+            window=self._window,
+            network=self.network,
+            permissions=permissions,
+            clock=self._clock,
+        )
+        self._runner: web.ServerRunner | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            RuntimeError: It listens already.
+            OSError: The port is taken.
+        """
+        if self._runner is not None:
+            raise RuntimeError("the sandbox is running already")
+        # The body must stay as it was signed: no decompression.
+        server = web.Server(self._app.handle, access_log=None, auto_decompress=False)
+        runner = web.ServerRunner(server, shutdown_timeout=_GRACE)
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, self._host, self._port).start()
+        except BaseException:
+            await runner.cleanup()
+            raise
+        self._runner = runner
+
+    async def stop(self) -> None:
+        """Stop listening and break off what is in flight; a sandbox that is stopped stays so."""
+        runner, self._runner = self._runner, None
+        if runner is None:
+            return
+        in_flight = list(self._app.in_flight)
+        for task in in_flight:
+            task.cancel()
+        await asyncio.gather(*in_flight, return_exceptions=True)
+        await runner.cleanup()
+
+    @property
+    def base_url(self) -> str:
+        """Where it answers, with the path of the real API.
+
+        Raises:
+            RuntimeError: It does not listen.
+        """
+        if self._runner is None:
+            raise RuntimeError("the sandbox is not running")
+        host, port = self._runner.addresses[0][:2]
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}{BASE_PATH}"
+
+    def credentials(self, kind: Literal["hmac", "rsa"] = "hmac") -> dict[str, Any]:
+        """Return keyword arguments for a client: a key of this sandbox, its address and its limit.
+
+        Args:
+            kind: Kind of key. ``rsa`` needs the extra of that name and makes a key pair at the first call.
+
+        Raises:
+            RuntimeError: The sandbox does not listen.
+        """
+        base_url = self.base_url
+        if kind not in self._made:
+            self._made[kind] = self._keys.new_rsa() if kind == "rsa" else self._keys.new_hmac()
+        api_key, secret = self._made[kind]
+        return {
+            "api_key": api_key,
+            "rsa_private_key" if kind == "rsa" else "api_secret": secret,
+            "mode": "paper",
+            "base_url": base_url,
+            "limits": self.limit,
+        }
+
+    @property
+    def exchange(self) -> Exchange:
+        """The exchange as it stands now."""
+        self._exchange.advance(self._clock())
+        return self._exchange
+
+    @property
+    def ledger(self) -> tuple[LedgerEntry, ...]:
+        """The accepted orders, oldest first."""
+        return tuple(self._exchange.ledger)
+
+    @property
+    def requests(self) -> int:
+        """How many requests arrived."""
+        return self._app.requests
+
+    @property
+    def refused(self) -> int:
+        """How many were answered with 429."""
+        return self._window.counts[429]
+
+    @property
+    def banned(self) -> int:
+        """How many were answered with 418."""
+        return self._window.counts[418]
+
+    @property
+    def worst_window(self) -> int:
+        """The largest number of requests in any period of the limit, refused ones included."""
+        return self._window.worst_window()
+
+    @property
+    def forced_mode(self) -> str | None:
+        """Header ``Forced-Mode`` of the latest accepted request; None when it had none."""
+        return self._app.forced_mode
+
+    def _clock(self) -> float:
+        return time.monotonic() - self._began
