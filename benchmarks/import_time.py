@@ -1,6 +1,6 @@
 """What importing the package costs beside importing its four dependencies.
 
-Run: ``python benchmarks/import_time.py``. Each import is a fresh interpreter; the two kinds take turns in one run.
+Run: ``python benchmarks/import_time.py``. Each import has a fresh interpreter; the two kinds take turns.
 """
 
 from __future__ import annotations
