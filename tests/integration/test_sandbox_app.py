@@ -434,7 +434,7 @@ async def test_it_stops_at_once_while_requests_are_in_flight(session: aiohttp.Cl
     await sandbox.start()
     caller = Caller(sandbox, session)
     calls = [asyncio.create_task(caller.send("GET", TRADES)) for _ in range(5)]
-    while sandbox.requests < 5:
+    while len(sandbox._app.in_flight) < 5:
         await asyncio.sleep(0.005)
     began = time.monotonic()
     with warnings.catch_warnings():

@@ -128,16 +128,20 @@ def test_an_unreliable_network_fails_as_often_as_it_is_told() -> None:
 def test_latency_does_not_change_which_requests_fail() -> None:
     def faults(latency: tuple[float, float]) -> list[Fault | None]:
         network = Network(latency=latency, unreliable=0.5, seed=9)
-        return [(network.delay(), network.fault(1, "GET", "/x"))[1] for _ in range(50)]
+        return [(network.delays(), network.fault(1, "GET", "/x"))[1] for _ in range(50)]
 
     assert faults((0.0, 0.0)) == faults((0.1, 0.2))
 
 
-def test_latency_lies_between_its_bounds() -> None:
+def test_latency_lies_between_its_bounds_and_any_share_of_it_is_on_the_way_in() -> None:
     network = Network(latency=(0.1, 0.2))
-    delays = [network.delay() for _ in range(200)]
-    assert 0.1 <= min(delays) < 0.11
-    assert 0.19 < max(delays) <= 0.2
+    delays = [network.delays() for _ in range(200)]
+    totals = [way_in + way_back for way_in, way_back in delays]
+    assert 0.1 <= min(totals) < 0.11
+    assert 0.19 < max(totals) <= 0.2
+    shares = [way_in / (way_in + way_back) for way_in, way_back in delays]
+    assert 0 <= min(shares) < 0.05
+    assert 0.95 < max(shares) <= 1
 
 
 @pytest.mark.parametrize(

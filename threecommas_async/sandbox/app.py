@@ -1,4 +1,4 @@
-"""The sandbox over HTTP: limits, faults, signatures, permissions and routes, in this order."""
+"""The sandbox over HTTP: the way in, limits, faults, signatures, routes, permissions, the way back."""
 
 from __future__ import annotations
 
@@ -90,6 +90,8 @@ class App:
         if task is not None:
             self.in_flight.add(task)
             task.add_done_callback(self.in_flight.discard)
+        way_in, way_back = self._network.delays()
+        await asyncio.sleep(way_in)
         began = time.perf_counter()
         verdict = self._window.judge(self._clock())
         self.requests += 1
@@ -99,7 +101,6 @@ class App:
         except ConnectionError:
             # The sender left in the middle of the body: nobody reads this answer.
             return web.Response(status=400)
-        await asyncio.sleep(self._network.delay())
         if verdict.status != 200:
             answer = self._refuse(verdict)
         else:
@@ -107,14 +108,13 @@ class App:
             answer = self._through(fault, request, body)
             if fault in (Fault.LOST_REQUEST, Fault.LOST_ANSWER) and request.transport is not None:
                 request.transport.abort()
+        headers = {
+            "X-Request-Id": str(uuid.uuid4()),
+            "X-Runtime": f"{time.perf_counter() - began:.6f}",
+        }
+        await asyncio.sleep(way_back)
         return web.Response(
-            status=answer.status,
-            body=answer.body,
-            content_type=answer.content_type,
-            headers={
-                "X-Request-Id": str(uuid.uuid4()),
-                "X-Runtime": f"{time.perf_counter() - began:.6f}",
-            },
+            status=answer.status, body=answer.body, content_type=answer.content_type, headers=headers
         )
 
     def _refuse(self, verdict: Verdict) -> Answer:

@@ -69,9 +69,11 @@ class Network:
         self._delays = random.Random(seed)
         self._faults = random.Random(seed)
 
-    def delay(self) -> float:
-        """Return how long the next request takes, in seconds."""
-        return self._delays.uniform(*self._latency)
+    def delays(self) -> tuple[float, float]:
+        """Return how long the next request takes to arrive, and its answer to get back, in seconds."""
+        total = self._delays.uniform(*self._latency)
+        way_in = self._delays.uniform(0.0, total)
+        return way_in, total - way_in
 
     def fault(self, number: int, method: str, target: str) -> Fault | None:
         """Return what becomes of a request, and record it; None lets it through."""
