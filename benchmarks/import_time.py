@@ -1,4 +1,4 @@
-"""What importing the package costs beside importing its four dependencies.
+"""What importing the package costs beside importing the four libraries it stands on.
 
 Run: ``python benchmarks/import_time.py``. Each import has a fresh interpreter; the two kinds take turns.
 """

@@ -1,16 +1,18 @@
 """Asyncio client for the 3Commas SmartTrade API: signed, paced, and clear about what happened to an order."""
 
-from threecommas_async.batch import BatchInterruptedError, BatchReport, Outcome, Verdict
+from threecommas_async.batch import BatchReport, Outcome, Verdict
 from threecommas_async.client import ThreeCommas
 from threecommas_async.endpoints import Endpoint, Permission, Replay
 from threecommas_async.errors import (
     APIStatusError,
     AuthenticationError,
     BannedError,
+    BatchInterruptedError,
     ClientStateError,
     DecodeError,
     InvalidRequestError,
     LimitWaitError,
+    NotEndedError,
     NotFoundError,
     NotSentError,
     OutcomeUnknownError,
@@ -23,7 +25,8 @@ from threecommas_async.errors import (
 )
 from threecommas_async.limits import RateLimit
 from threecommas_async.models.decoding import Malformed, Page
-from threecommas_async.models.order import (
+from threecommas_async.models.order import FundsOrder, SmartTradeOrder, SmartTradeUpdate, UpdatePosition
+from threecommas_async.models.order_groups import (
     OrderConditional,
     OrderLeverage,
     OrderPosition,
@@ -34,9 +37,13 @@ from threecommas_async.models.order import (
     OrderTrailing,
     OrderTriggerPrice,
     OrderValue,
-    SmartTradeOrder,
+    stop_loss,
+    take_profit,
+    target,
+    trigger,
 )
-from threecommas_async.models.smart_trade import (
+from threecommas_async.models.smart_trade import SmartTrade
+from threecommas_async.models.smart_trade_groups import (
     Account,
     Amount,
     Conditional,
@@ -49,7 +56,6 @@ from threecommas_async.models.smart_trade import (
     Profit,
     ReduceFunds,
     ReduceFundsStep,
-    SmartTrade,
     SmartTradeData,
     StepActions,
     StopLoss,
@@ -61,8 +67,11 @@ from threecommas_async.models.smart_trade import (
     TriggerPrice,
 )
 from threecommas_async.models.status import Status, StatusCode
-from threecommas_async.resources.smart_trades import SmartTrades, SmartTradeWalk
+from threecommas_async.models.trade import ReduceFundsInfo, Trade
+from threecommas_async.resources.smart_trades import SmartTrades
+from threecommas_async.resources.walk import SmartTradeWalk
 from threecommas_async.signing import HmacCredentials, RsaCredentials
+from threecommas_async.wire import Response
 
 __all__ = [
     "APIStatusError",
@@ -77,6 +86,7 @@ __all__ = [
     "CurrentPrice",
     "DecodeError",
     "Endpoint",
+    "FundsOrder",
     "HmacCredentials",
     "InvalidRequestError",
     "Leverage",
@@ -84,6 +94,7 @@ __all__ = [
     "Malformed",
     "Margin",
     "MarketClose",
+    "NotEndedError",
     "NotFoundError",
     "NotSentError",
     "OrderConditional",
@@ -108,13 +119,16 @@ __all__ = [
     "RateLimit",
     "RateLimitedError",
     "ReduceFunds",
+    "ReduceFundsInfo",
     "ReduceFundsStep",
     "Replay",
+    "Response",
     "RsaCredentials",
     "ServerError",
     "SmartTrade",
     "SmartTradeData",
     "SmartTradeOrder",
+    "SmartTradeUpdate",
     "SmartTradeWalk",
     "SmartTrades",
     "Status",
@@ -127,8 +141,14 @@ __all__ = [
     "ThreeCommasError",
     "Timeout",
     "Total",
+    "Trade",
     "Trailing",
     "TransportError",
     "TriggerPrice",
+    "UpdatePosition",
     "Verdict",
+    "stop_loss",
+    "take_profit",
+    "target",
+    "trigger",
 ]

@@ -63,7 +63,7 @@ async def _sandbox(options: argparse.Namespace) -> int:
         unreliable=options.unreliable,
     ) as sandbox:
         credentials = sandbox.credentials()
-        print(f"The sandbox answers at {sandbox.base_url} until Ctrl-C. To use it from another terminal:")
+        print(f"# The sandbox answers at {sandbox.base_url} until Ctrl-C. For another terminal:")
         print(f"export THREECOMMAS_API_KEY={credentials['api_key']}")
         print(f"export THREECOMMAS_API_SECRET={credentials['api_secret']}")
         print("export THREECOMMAS_MODE=paper")

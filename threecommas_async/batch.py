@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import reprlib
 import time
 from collections import Counter
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sized
 from dataclasses import dataclass
 from enum import StrEnum
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 from threecommas_async import errors
@@ -67,7 +69,7 @@ class Outcome:
         return f"{self.id}: {self.verdict}" + (f" ({self.error})" if self.error else "")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class BatchReport:
     """What became of every trade of a batch, in the order of the input; prints as a table.
 
@@ -100,23 +102,15 @@ class BatchReport:
         """Nothing is left to do."""
         return not self.failed
 
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in self.counts.items())
+        return f"<BatchReport of {len(self)}: {counts or 'nothing'}>"
+
     def __str__(self) -> str:
         counts = self.counts
         rows = [f"{verdict:<15} {counts[verdict]:>6}" for verdict in Verdict if verdict in counts]
         rows.append(f"{'total':<15} {len(self):>6}   in {self.elapsed:.1f} s")
         return "\n".join([*rows, *(str(outcome) for outcome in self.failed)])
-
-
-class BatchInterruptedError(errors.ThreeCommasError):
-    """The iterable that gives the trades raised an error, which is the cause of this one.
-
-    Attributes:
-        report: The verdicts on all trades that it had given.
-    """
-
-    def __init__(self, message: str = "", *, report: BatchReport | None = None) -> None:
-        super().__init__(message)
-        self.report = report
 
 
 class ClosingCalls(Protocol):
@@ -141,10 +135,14 @@ async def close_many(
         raise ValueError(f"concurrency must be at least 1, not {concurrency!r}")
     if on_unfilled not in ("cancel", "skip"):
         raise ValueError(f'on_unfilled must be "cancel" or "skip", not {on_unfilled!r}')
+    if not isinstance(trades, Iterable | AsyncIterable):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+        raise ValueError(f"give an iterable of ids or trades, such as [42], not {reprlib.repr(trades)}")
+    if iscoroutinefunction(on_progress):
+        raise ValueError("on_progress must be a plain function, not a coroutine function")
     if isinstance(trades, Sized) and isinstance(trades, Iterable):
         trades = list(trades)
         for item in trades:
-            _read_item(item)
+            read_item(item)
     batch = _Batch(calls, trades, on_unfilled, on_progress)
     started = clock()
     async with asyncio.TaskGroup() as workers:
@@ -153,7 +151,7 @@ async def close_many(
     outcomes = tuple(batch.outcomes[place] for place in sorted(batch.outcomes))
     report = BatchReport(outcomes, clock() - started)
     if batch.source_error:
-        raise BatchInterruptedError(
+        raise errors.BatchInterruptedError(
             f"the iterable of trades failed after {len(report)} of them: {batch.source_error!r}",
             report=report,
         ) from batch.source_error
@@ -188,6 +186,7 @@ class _Batch:
         self._on_unfilled = on_unfilled
         self._on_progress = on_progress
         self._stopped_by: Exception | None = None
+        self._by_id: dict[int, asyncio.Future[Outcome]] = {}
 
     async def work(self) -> None:
         while (numbered := await self._next()) is not None:
@@ -213,9 +212,17 @@ class _Batch:
 
     async def _outcome(self, item: int | SmartTrade) -> Outcome:
         try:
-            trade_id, seen = _read_item(item)
+            trade_id, seen = read_item(item)
         except ValueError as problem:
             return Outcome(None, Verdict.REFUSED, error=problem)
+        if trade_id in self._by_id:
+            return await self._by_id[trade_id]
+        self._by_id[trade_id] = verdict = asyncio.get_running_loop().create_future()
+        outcome = await self._try(trade_id, seen)
+        verdict.set_result(outcome)
+        return outcome
+
+    async def _try(self, trade_id: int, seen: SmartTrade | None) -> Outcome:
         if self._stopped_by:
             return Outcome(trade_id, Verdict.SKIPPED, seen, self._stopped_by)
         try:
@@ -231,31 +238,55 @@ class _Batch:
         if seen and not seen.is_open:
             return Outcome(trade_id, Verdict.ALREADY_CLOSED, seen)
         if seen and seen.is_unfilled:
-            return await self._end_unfilled(seen)
+            # It may have been filled since it was read: a cancellation would leave what it holds.
+            seen = await self._calls.get(trade_id)
+            if seen.is_unfilled or not seen.is_open:
+                return await self._end_uncloseable(seen, None)
         try:
             trade = await self._calls.close_by_market(trade_id)
         except (errors.InvalidRequestError, errors.PermissionDeniedError) as refusal:
-            return await self._end_refused(await self._calls.get(trade_id), refusal)
+            return await self._end_uncloseable(await self._why(trade_id, refusal), refusal)
         return Outcome(trade_id, Verdict.CLOSED if trade.is_terminal else Verdict.CLOSING, trade)
 
-    async def _end_refused(self, trade: SmartTrade, refusal: errors.APIStatusError) -> Outcome:
+    async def _why(self, trade_id: int, refusal: errors.APIStatusError) -> SmartTrade:
+        try:
+            return await self._calls.get(trade_id)
+        except errors.ThreeCommasError as problem:
+            if isinstance(problem, _STOPS_A_BATCH):
+                raise
+            refusal.add_note(f"Reading the trade to see why failed: {problem}")
+            raise refusal from None
+
+    async def _end_uncloseable(self, trade: SmartTrade, refusal: errors.APIStatusError | None) -> Outcome:
         if not trade.is_open:
             return Outcome(trade.id, Verdict.ALREADY_CLOSED, trade)
-        if trade.is_unfilled:
-            return await self._end_unfilled(trade)
-        return Outcome(trade.id, Verdict.REFUSED, trade, refusal)
-
-    async def _end_unfilled(self, trade: SmartTrade) -> Outcome:
+        if not trade.is_unfilled:
+            return Outcome(trade.id, Verdict.REFUSED, trade, refusal)
         if self._on_unfilled == "skip":
             return Outcome(trade.id, Verdict.SKIPPED, trade)
-        return Outcome(trade.id, Verdict.CANCELLED, await self._calls.cancel(trade.id))
+        cancelled = await self._calls.cancel(trade.id)
+        if cancelled.is_filled:
+            return Outcome(
+                trade.id,
+                Verdict.REFUSED,
+                cancelled,
+                errors.ThreeCommasError(
+                    "the entry was filled while the trade was being cancelled: the position is still held"
+                ),
+            )
+        return Outcome(trade.id, Verdict.CANCELLED, cancelled)
 
 
-def _read_item(item: object) -> tuple[int, SmartTrade | None]:
+def read_item(item: object) -> tuple[int, SmartTrade | None]:
+    """Return the id of an item of a batch, and the trade if it is one.
+
+    Raises:
+        ValueError: It is no SmartTrade and no positive whole number.
+    """
     if isinstance(item, SmartTrade):
         return item.id, item
     if isinstance(item, bool) or not isinstance(item, int) or item < 1:
-        raise ValueError(f"not a SmartTrade and not the id of one: {item!r}")
+        raise ValueError(f"not a SmartTrade and not the id of one: {reprlib.repr(item)}")
     return item, None
 
 

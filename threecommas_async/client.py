@@ -15,9 +15,12 @@ from threecommas_async.session import Session
 from threecommas_async.transport import Transport, read_base_url
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     import aiohttp
+
+    from threecommas_async.wire import Response
 
 Mode = Literal["real", "paper"]
 
@@ -34,17 +37,19 @@ class ThreeCommas:
     Args:
         api_key: The API key.
         api_secret: The secret of a system-generated key (signed with HMAC-SHA256).
-        rsa_private_key: The private key of a self-generated key: PEM text or bytes, or a path. Exactly one
-            of ``api_secret`` and ``rsa_private_key`` is needed.
-        mode: ``real`` or ``paper``. Sent with every request: without it the API follows the switch in the
-            user's web interface. Paper trades also need a paper account.
+        rsa_private_key: The private key of a self-generated key: PEM text or bytes, or a `pathlib.Path`.
+            Exactly one of ``api_secret`` and ``rsa_private_key`` is needed.
+        mode: ``real`` or ``paper``. Sent with every request as ``Forced-Mode``: without it the API follows
+            the switch in the user's web interface. The header was last documented in 2024-11, and users
+            have seen paper mode place real trades on a real account: it is no guard, use an account whose
+            type is ``paper_trading``.
         base_url: Where the API is. Plain ``http`` is taken on this machine's loopback only.
         limits: The request limit to keep; None is the published one, 100 requests a minute. Several
             processes that share a key must share it out between them.
         timeout: Seconds that a call may take, all its attempts together; waiting for the request limit
             does not count.
-        max_wait: The longest acceptable wait for the request limit in seconds. Beyond it a call raises
-            `LimitWaitError` at once; None waits as long as it takes.
+        max_wait: The longest acceptable wait for the request limit in seconds. A call whose permit is further
+            away raises `LimitWaitError` at once; None waits as long as it takes.
         session: An `aiohttp.ClientSession` to use. It stays the caller's and is not closed.
         proxy: URL of an HTTP proxy. Proxies of the environment are not used.
         json_payload: How a JSON body joins the signed payload: ``"path?body"`` or ``"path+body"``. None is
@@ -119,11 +124,18 @@ class ThreeCommas:
         value: str | None = None
         try:
             for option, variable in _VARIABLES.items():
-                if value := os.environ.get(variable):
-                    options[option] = Path(value) if option == "rsa_private_key" else value
+                if (value := os.environ.get(variable)) is None:
+                    continue
+                if not value:
+                    raise ValueError(f"{variable} is set and empty")
+                options[option] = Path(value) if option == "rsa_private_key" else value
             if overrides.keys() & {"api_secret", "rsa_private_key"}:
                 options.pop("api_secret", None)
                 options.pop("rsa_private_key", None)
+            if options.keys() >= {"api_secret", "rsa_private_key"}:
+                raise ValueError(
+                    "THREECOMMAS_API_SECRET and THREECOMMAS_RSA_KEY_FILE are both set: a key is of one kind"
+                )
             options.update(overrides)
             if not options.get("api_key"):
                 raise ValueError("THREECOMMAS_API_KEY is not set")
@@ -135,8 +147,25 @@ class ThreeCommas:
             overrides.clear()
             value = None
 
+    def with_raw(self) -> AbstractContextManager[list[Response]]:
+        """Keep the answers as they came, beside their typed form.
+
+        Inside the block every answer to a call of this task, and of tasks that it starts, is appended to the
+        list: status, headers (``X-Request-Id`` is what the support of 3Commas asks for) and body.
+
+        Example::
+
+            with client.with_raw() as answers:
+                trade = await client.smart_trades.get(42)
+            print(answers[-1].status, answers[-1].headers["X-Request-Id"], answers[-1].body)
+        """
+        return self._session.recording()
+
     async def aclose(self) -> None:
-        """Close the client. Calls that are waiting for the request limit end with `ClientStateError`."""
+        """Close the client.
+
+        Calls that wait for the request limit are not sent: each ends with `ClientStateError` in its turn.
+        """
         await self._session.close()
 
     async def __aenter__(self) -> Self:

@@ -112,7 +112,13 @@ async def close_everything(
 
 
 def run(trades: int, *, real_time: bool) -> int:
-    """Run the demo on the terminal; return its exit code, 0 only if every trade ended as it should."""
+    """Run the demo on the terminal; return its exit code, 0 only if every trade ended as it should.
+
+    Raises:
+        ValueError: There would be nothing to close.
+    """
+    if trades < 1:
+        raise ValueError("the demo needs at least one trade")
     console = Console()
     time_scale = 1.0 if real_time else TIME_SCALE
     console.print(

@@ -1,4 +1,4 @@
-"""The API as a table: one row for each call.
+"""The SmartTrade API as a table: one row for each call.
 
 Source: the official documentation (state of 2026-05).
 """
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from threecommas_async.models.decoding import PageDecoder, decode, json_decoder
 from threecommas_async.models.smart_trade import SmartTrade
+from threecommas_async.models.trade import ReduceFundsInfo, Trade
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,8 +39,10 @@ class Replay(StrEnum):
 
     SAFE = "safe"
     """A read: sent again after any lost or unusable answer."""
+    IDEMPOTENT = "idempotent"
+    """A write that twice has the effect of once: sent again like a read."""
     READ_BACK = "read_back"
-    """The entity shows whether the call took effect: it is to be read before the call is made again."""
+    """The entity shows whether the call took effect: read it before the call is made again."""
     ONCE = "once"
     """Twice may be two orders: never sent again once it may have arrived."""
 
@@ -94,33 +97,52 @@ def find(method: str, path: str) -> Endpoint[Any]:
 
 
 _READ, _WRITE = Permission.SMART_TRADES_READ, Permission.SMART_TRADES_WRITE
-_TRADES: Final = "/v2/smart_trades"
-_TRADE: Final = "/v2/smart_trades/{id}"
-_STEP: Final = "/v2/smart_trades/{smart_trade_id}/trades/{trade_id}"
+_SAFE, _AGAIN, _BACK, _ONCE = Replay.SAFE, Replay.IDEMPOTENT, Replay.READ_BACK, Replay.ONCE
+_LIST: Final = "/v2/smart_trades"
+_ITEM: Final = "/v2/smart_trades/{id}"
+_TRADES: Final = "/v2/smart_trades/{smart_trade_id}/trades"
+_TRADE: Final = "/v2/smart_trades/{smart_trade_id}/trades/{trade_id}"
 
 _one: Callable[[bytes], SmartTrade] = partial(decode, json_decoder(SmartTrade))
+_info: Callable[[bytes], ReduceFundsInfo] = partial(decode, json_decoder(ReduceFundsInfo))
 _page = PageDecoder(SmartTrade)
+_trades = PageDecoder(Trade)
 
 # fmt: off
-LIST_SMART_TRADES  = Endpoint("GET",    _TRADES,                     _READ,  Replay.SAFE,      _page)
-GET_SMART_TRADE    = Endpoint("GET",    _TRADE,                      _READ,  Replay.SAFE,      _one)
-_self              = ReadBack(GET_SMART_TRADE, "id")
-_owner             = ReadBack(GET_SMART_TRADE, "smart_trade_id")
-CREATE_SMART_TRADE = Endpoint("POST",   _TRADES,                     _WRITE, Replay.ONCE,      _one)
-CANCEL_SMART_TRADE = Endpoint("DELETE", _TRADE,                      _WRITE, Replay.READ_BACK, _one, _self)
-CLOSE_BY_MARKET    = Endpoint("POST",   _TRADE + "/close_by_market", _WRITE, Replay.READ_BACK, _one, _self)
-FORCE_START        = Endpoint("POST",   _TRADE + "/force_start",     _WRITE, Replay.READ_BACK, _one, _self)
-CLOSE_STEP         = Endpoint("POST",   _STEP + "/close_by_market",  _WRITE, Replay.READ_BACK, _one, _owner)
+LIST_SMART_TRADES  = Endpoint("GET",    _LIST,                        _READ,  _SAFE,  _page)
+GET_SMART_TRADE    = Endpoint("GET",    _ITEM,                        _READ,  _SAFE,  _one)
+_self, _owner      = ReadBack(GET_SMART_TRADE, "id"), ReadBack(GET_SMART_TRADE, "smart_trade_id")
+CREATE_SMART_TRADE = Endpoint("POST",   _LIST,                        _WRITE, _ONCE,  _one)
+UPDATE_SMART_TRADE = Endpoint("PATCH",  _ITEM,                        _WRITE, _ONCE,  _one, _self)
+CANCEL_SMART_TRADE = Endpoint("DELETE", _ITEM,                        _WRITE, _BACK,  _one, _self)
+ADD_FUNDS          = Endpoint("POST",   _ITEM + "/add_funds",         _WRITE, _ONCE,  _one, _self)
+REDUCE_FUNDS_INFO  = Endpoint("GET",    _ITEM + "/reduce_funds_info", _WRITE, _SAFE,  _info)  # A read!
+REDUCE_FUNDS       = Endpoint("POST",   _ITEM + "/reduce_funds",      _WRITE, _ONCE,  _one, _self)
+CLOSE_BY_MARKET    = Endpoint("POST",   _ITEM + "/close_by_market",   _WRITE, _BACK,  _one, _self)
+SET_NOTE           = Endpoint("POST",   _ITEM + "/set_note",          _WRITE, _AGAIN, _one, _self)
+FORCE_START        = Endpoint("POST",   _ITEM + "/force_start",       _WRITE, _BACK,  _one, _self)
+FORCE_PROCESS      = Endpoint("POST",   _ITEM + "/force_process",     _WRITE, _ONCE,  _one, _self)
+LIST_TRADES        = Endpoint("GET",    _TRADES,                      _READ,  _SAFE,  _trades)
+CLOSE_TRADE        = Endpoint("POST",   _TRADE + "/close_by_market",  _WRITE, _BACK,  _one, _owner)
+CANCEL_TRADE       = Endpoint("DELETE", _TRADE,                       _WRITE, _BACK,  _one, _owner)
 # fmt: on
 
 TABLE: Final[tuple[Endpoint[Any], ...]] = (
     LIST_SMART_TRADES,
     GET_SMART_TRADE,
     CREATE_SMART_TRADE,
+    UPDATE_SMART_TRADE,
     CANCEL_SMART_TRADE,
+    ADD_FUNDS,
+    REDUCE_FUNDS_INFO,
+    REDUCE_FUNDS,
     CLOSE_BY_MARKET,
+    SET_NOTE,
     FORCE_START,
-    CLOSE_STEP,
+    FORCE_PROCESS,
+    LIST_TRADES,
+    CLOSE_TRADE,
+    CANCEL_TRADE,
 )
 """Every row."""
 

@@ -17,7 +17,9 @@
     │   ├── PlanLimitError        the 429 that means "not in your subscription plan"
     │   ├── BannedError           418: this IP address is banned
     │   └── ServerError           5xx
-    └── DecodeError               2xx whose body does not fit
+    ├── DecodeError               2xx whose body does not fit
+    ├── BatchInterruptedError     the iterable that gives a batch its trades failed
+    └── NotEndedError             trades that were followed have not ended in time
 
 Bad arguments are a `ValueError` before anything is sent. `asyncio.CancelledError` always propagates.
 No error holds the API key, the secret or a signature, nor an exception of aiohttp that would.
@@ -29,10 +31,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from threecommas_async.batch import BatchReport
     from threecommas_async.endpoints import Endpoint
+    from threecommas_async.models.smart_trade import SmartTrade
 
 
 class ThreeCommasError(Exception):
@@ -62,6 +66,7 @@ class TransportError(ThreeCommasError):
 
     Attributes:
         endpoint: The row of the call.
+        path: Path and query of the request, the path of the base URL included.
         attempts: How many times the request was tried.
         permanent: Trying again cannot help (a certificate that is refused, for example).
     """
@@ -71,11 +76,13 @@ class TransportError(ThreeCommasError):
         message: str = "",
         *,
         endpoint: Endpoint[Any] | None = None,
+        path: str = "",
         attempts: int = 1,
         permanent: bool = False,
     ) -> None:
         super().__init__(message)
         self.endpoint = endpoint
+        self.path = path
         self.attempts = attempts
         self.permanent = permanent
 
@@ -90,7 +97,6 @@ class OutcomeUnknownError(TransportError):
     It is never sent again. Read the trade, or list the newest ones, to find out.
 
     Attributes:
-        path: The path of the call with its ids, without the base URL.
         sent_at: When the last attempt began, aware, in UTC.
     """
 
@@ -99,12 +105,11 @@ class OutcomeUnknownError(TransportError):
         message: str = "",
         *,
         endpoint: Endpoint[Any] | None = None,
-        attempts: int = 1,
         path: str = "",
+        attempts: int = 1,
         sent_at: datetime | None = None,
     ) -> None:
-        super().__init__(message, endpoint=endpoint, attempts=attempts)
-        self.path = path
+        super().__init__(message, endpoint=endpoint, path=path, attempts=attempts)
         self.sent_at = sent_at
 
 
@@ -118,6 +123,7 @@ class APIStatusError(ThreeCommasError):
         attributes: The body's ``error_attributes``: which field failed, and why; empty when absent.
         request_id: The answer's ``X-Request-Id``, to name to the support of 3Commas.
         endpoint: The row of the call.
+        path: Path and query of the request, the path of the base URL included.
         from_api: The body has the API's own error shape; False for the page of a gateway in between.
     """
 
@@ -131,6 +137,7 @@ class APIStatusError(ThreeCommasError):
         attributes: Mapping[str, tuple[str, ...]] | None = None,
         request_id: str | None = None,
         endpoint: Endpoint[Any] | None = None,
+        path: str = "",
         from_api: bool = True,
     ) -> None:
         super().__init__(message)
@@ -140,6 +147,7 @@ class APIStatusError(ThreeCommasError):
         self.attributes = dict(attributes or {})
         self.request_id = request_id
         self.endpoint = endpoint
+        self.path = path
         self.from_api = from_api
 
 
@@ -174,7 +182,16 @@ class PlanLimitError(APIStatusError):
 
 
 class BannedError(APIStatusError):
-    """418: this IP address is banned, for 2 minutes to 3 days; every further request prolongs it."""
+    """418: this IP address is banned, for 2 minutes to 3 days, longer at each repetition.
+
+    The client sends nothing more until the ban ends, as far as that is known, and for 2 minutes otherwise:
+    calls raise this error at once.
+
+    Attributes:
+        until: When the ban ends as far as the answer says, aware, in UTC; else None.
+    """
+
+    until: datetime | None = None
 
 
 class ServerError(APIStatusError):
@@ -187,6 +204,7 @@ class DecodeError(ThreeCommasError):
     Attributes:
         body: The beginning of the body.
         endpoint: The row of the call.
+        path: Path and query of the request, the path of the base URL included.
         request_id: The answer's ``X-Request-Id``.
     """
 
@@ -196,9 +214,43 @@ class DecodeError(ThreeCommasError):
         *,
         body: bytes = b"",
         endpoint: Endpoint[Any] | None = None,
+        path: str = "",
         request_id: str | None = None,
     ) -> None:
         super().__init__(message)
         self.body = body
         self.endpoint = endpoint
+        self.path = path
         self.request_id = request_id
+
+
+class BatchInterruptedError(ThreeCommasError):
+    """The iterable that gives a batch its trades raised an error, which is the cause of this one.
+
+    Attributes:
+        report: The verdicts on all trades that it had given.
+    """
+
+    def __init__(self, message: str = "", *, report: BatchReport | None = None) -> None:
+        super().__init__(message)
+        self.report = report
+
+
+class NotEndedError(ThreeCommasError, TimeoutError):
+    """Trades that were followed have not ended in time.
+
+    Attributes:
+        ended: Those that have, by id.
+        pending: Ids of those that have not.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        ended: Mapping[int, SmartTrade] | None = None,
+        pending: Iterable[int] = (),
+    ) -> None:
+        super().__init__(message)
+        self.ended = dict(ended or {})
+        self.pending = frozenset(pending)

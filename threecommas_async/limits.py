@@ -16,6 +16,7 @@ import asyncio
 import math
 from collections import deque
 from dataclasses import dataclass
+from typing import Final
 
 from aiolimiter import AsyncLimiter
 
@@ -55,6 +56,9 @@ GENERAL = RateLimit(requests=100, period=60.0, lockout=300.0)
 """The whole API: 100 requests a minute, then blocked for 300 s (official limits page, 2026-05)."""
 
 
+_GRACE: Final = 0.5
+
+
 class Limiter:
     """Hands out permits to send, first come, first served.
 
@@ -83,20 +87,24 @@ class Limiter:
             max_wait: The longest acceptable wait in seconds; None waits as long as it takes.
 
         Raises:
-            LimitWaitError: The permit is further away than ``max_wait``. Nothing was queued.
+            LimitWaitError: The permit is further away than ``max_wait`` and nothing was queued; or a pause
+                that began meanwhile moved it further away, and the place in the queue was given up.
         """
-        if max_wait is not None and (wait := self.expected_wait()) > max_wait:
-            raise LimitWaitError(
-                f"the next permit is {wait:.1f} s away and max_wait is {max_wait:g} s: nothing was sent",
-                retry_after=wait,
-            )
-        self._waiting += 1
+        if max_wait is None:
+            await self._queue()
+            return
         try:
-            # AsyncLimiter keeps no order among its waiters, so only the head of this queue waits on one.
-            async with self._turnstile:
-                await self._take_slot()
-        finally:
-            self._waiting -= 1
+            if (wait := self.expected_wait()) <= max_wait:
+                # A little grace, for a timer that fires late.
+                async with asyncio.timeout(max_wait + _GRACE):
+                    await self._queue()
+                return
+        except TimeoutError:
+            wait = self.expected_wait()
+        raise LimitWaitError(
+            f"the next permit is {wait:.1f} s away and max_wait is {max_wait:g} s: nothing was sent",
+            retry_after=wait,
+        )
 
     async def release(self) -> None:
         """Start the period of a permit: once for each `acquire`, when the answer is in or given up."""
@@ -116,6 +124,15 @@ class Limiter:
         # A slot in flight comes back at its answer and is free one period later.
         free_at = self._free[place][0] if place < len(self._free) else now + self.limit.period
         return max(free_at - now, self._paused_until - now, 0.0) + periods * self.limit.period
+
+    async def _queue(self) -> None:
+        self._waiting += 1
+        try:
+            # AsyncLimiter keeps no order among its waiters, so only the head of this queue waits on one.
+            async with self._turnstile:
+                await self._take_slot()
+        finally:
+            self._waiting -= 1
 
     async def _take_slot(self) -> None:
         while not self._free:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from tenacity.stop import stop_base
     from tenacity.wait import wait_base
 
+    from threecommas_async.wire import Request
+
 _THREE_ATTEMPTS: Final = stop_after_attempt(3)
 _FULL_JITTER: Final = wait_random_exponential(multiplier=0.5, max=8)
 
@@ -70,7 +72,7 @@ def wait_before_resend(
         spent: Seconds spent on the call so far, waits for permits excluded.
         timeout: Seconds that the call may take.
     """
-    if not _can_help(fault) or (may_have_acted(fault) and endpoint.replay is not Replay.SAFE):
+    if not _can_help(fault) or (may_have_acted(fault) and endpoint.replay not in _REPEATABLE):
         return None
     state = RetryCallState(_ENGINE, None, (), {})
     state.attempt_number = attempt
@@ -81,16 +83,16 @@ def wait_before_resend(
 
 
 def final_error(
-    endpoint: Endpoint[Any], fault: Fault, *, attempts: int, target: str, sent_at: datetime
+    endpoint: Endpoint[Any], request: Request, fault: Fault, *, attempts: int, sent_at: datetime
 ) -> errors.ThreeCommasError:
     """Return the error that a call ends with when its last attempt ended so."""
     if endpoint.replay is not Replay.SAFE and may_have_acted(fault):
         reason = fault.reason if isinstance(fault, Failure) else str(fault)
         unknown = errors.OutcomeUnknownError(
-            f"{endpoint} was sent and may have been carried out ({reason}): read it back before repeating it",
+            f"{request} was sent and may have been carried out ({reason}): read it back before repeating it",
             endpoint=endpoint,
+            path=request.target,
             attempts=attempts,
-            path=target,
             sent_at=sent_at,
         )
         unknown.__cause__ = None if isinstance(fault, Failure) else fault
@@ -99,13 +101,15 @@ def final_error(
         return fault
     kind = errors.TransportError if fault.sent else errors.NotSentError
     return kind(
-        f"{endpoint}: {fault.reason} (attempt {attempts})",
+        f"{request}: {fault.reason} (attempt {attempts})",
         endpoint=endpoint,
+        path=request.target,
         attempts=attempts,
         permanent=fault.permanent,
     )
 
 
+_REPEATABLE: Final = frozenset({Replay.SAFE, Replay.IDEMPOTENT})
 _ENGINE: Final = AsyncRetrying()
 
 

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from threecommas_async import errors, retry, wire
 from threecommas_async.wire import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Generator, Mapping
 
     import msgspec
 
@@ -23,6 +25,13 @@ if TYPE_CHECKING:
     from threecommas_async.transport import Transport
 
 T = TypeVar("T")
+
+_recordings: ContextVar[tuple[tuple[Session, list[wire.Response]], ...]] = ContextVar(
+    "threecommas_async_recordings", default=()
+)
+
+_SHORTEST_BAN: Final = 120.0
+"""Seconds of the shortest published ban; the longest is 3 days."""
 
 _log = logging.getLogger("threecommas_async.limits")
 
@@ -73,6 +82,8 @@ class Session:
         self._sleep = sleep
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
+        self._ban: errors.BannedError | None = None
+        self._banned_until = 0.0
 
     async def call(
         self,
@@ -116,6 +127,7 @@ class Session:
             outcome = await self._attempt(request, timeout=self._timeout - spent)
             attempt += 1
             spent += self._clock() - began
+            self._record(outcome)
             if isinstance(outcome, Failure):
                 fault: retry.Fault = outcome
             elif outcome.status == HTTPStatus.NO_CONTENT and endpoint.read_back:
@@ -125,11 +137,8 @@ class Session:
                     return wire.read(endpoint, request, outcome, now=self._now())
                 except (errors.APIStatusError, errors.DecodeError) as error:
                     fault = error
-            if isinstance(fault, errors.RateLimitedError):
-                self._pause(fault)
-            failure = retry.final_error(
-                endpoint, fault, attempts=attempt, target=request.target, sent_at=sent_at
-            )
+            self._heed(fault)
+            failure = retry.final_error(endpoint, request, fault, attempts=attempt, sent_at=sent_at)
             wait = retry.wait_before_resend(
                 self._policy, endpoint, fault, attempt=attempt, spent=spent, timeout=self._timeout
             )
@@ -139,7 +148,7 @@ class Session:
             spent += wait
 
     async def close(self) -> None:
-        """Close the transport. Calls that wait for a permit end with `ClientStateError`."""
+        """Close the transport. Calls that wait for a permit end with `ClientStateError` in their turn."""
         self._closed = True
         await self._transport.close()
 
@@ -148,9 +157,20 @@ class Session:
 
         Raises:
             ClientStateError: The client is closed, or was first used in another event loop.
+            BannedError: The API has banned this IP address, as far as is known still.
         """
         if self._closed:
             raise errors.ClientStateError("the client is closed: nothing was sent")
+        if self._ban and self._clock() < self._banned_until:
+            banned = errors.BannedError(
+                f"nothing was sent: this IP address is banned ({self._ban})",
+                status=self._ban.status,
+                error=self._ban.error,
+                endpoint=self._ban.endpoint,
+                request_id=self._ban.request_id,
+            )
+            banned.until = self._ban.until
+            raise banned
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
@@ -169,16 +189,39 @@ class Session:
     async def _read_back(self, read_back: ReadBack[T], path: Mapping[str, int]) -> T:
         try:
             return await self.call(read_back.endpoint, path={"id": path[read_back.parameter]})
-        except errors.ThreeCommasError as error:
-            error.add_note(
-                "The call itself was accepted (204 No Content); only reading the result back failed."
-            )
-            raise
+        except errors.ThreeCommasError as problem:
+            raise errors.OutcomeUnknownError(
+                f"the call was accepted (204 No Content), but reading the trade afterwards failed: {problem}",
+                endpoint=read_back.endpoint,
+            ) from problem
 
-    def _pause(self, refusal: errors.RateLimitedError) -> None:
-        if refusal.retry_at is None:
-            seconds = self._limiter.limit.lockout
-        else:
-            seconds = (refusal.retry_at - self._now()).total_seconds()
-        self._limiter.pause(seconds)
-        _log.warning("429 from the API: nothing is sent for %.1f s", seconds)
+    @contextmanager
+    def recording(self) -> Generator[list[wire.Response], None, None]:
+        """Collect the answers to the calls that are made inside the block, by this task and its children."""
+        answers: list[wire.Response] = []
+        token = _recordings.set((*_recordings.get(), (self, answers)))
+        try:
+            yield answers
+        finally:
+            _recordings.reset(token)
+
+    def _record(self, outcome: wire.Response | Failure) -> None:
+        for session, answers in _recordings.get():
+            if session is self and isinstance(outcome, wire.Response):
+                answers.append(outcome)
+
+    def _heed(self, fault: retry.Fault) -> None:
+        match fault:
+            case errors.RateLimitedError():
+                seconds = self._seconds_until(fault.retry_at, otherwise=self._limiter.limit.lockout)
+                self._limiter.pause(seconds)
+                _log.warning("429 from the API: nothing is sent for %.1f s", seconds)
+            case errors.BannedError():
+                seconds = self._seconds_until(fault.until, otherwise=_SHORTEST_BAN)
+                self._ban, self._banned_until = fault, self._clock() + seconds
+                _log.error("418 from the API, this IP address is banned: nothing is sent for %.1f s", seconds)
+            case _:
+                pass
+
+    def _seconds_until(self, instant: datetime | None, *, otherwise: float) -> float:
+        return otherwise if instant is None else (instant - self._now()).total_seconds()

@@ -89,7 +89,7 @@ class RsaCredentials(_Unprintable):
 
     Args:
         api_key: The API key that 3Commas gave for the registered public key.
-        private_key: The private key: PEM text or bytes, or the path of a PEM file. Read once, here.
+        private_key: The private key: PEM text or bytes, or the `pathlib.Path` of a PEM file. Read once, here.
         json_payload: Form of the payload for JSON bodies.
 
     Raises:
@@ -182,7 +182,7 @@ def _token(name: str, value: str) -> str:
 
 
 def _load_private_key(source: str | bytes | os.PathLike[str]) -> RSAPrivateKey:
-    problem = "rsa_private_key is not a readable PEM private key"
+    problem = "rsa_private_key is not a readable PEM private key (give the path of a file as a pathlib.Path)"
     try:
         from cryptography.exceptions import UnsupportedAlgorithm
         from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey

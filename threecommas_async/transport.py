@@ -96,6 +96,7 @@ class Transport:
                 data=request.body or None,
                 headers=request.headers,
                 allow_redirects=False,
+                raise_for_status=False,  # A borrowed session may raise: the body has the error's reason.
                 skip_auto_headers=("Content-Type",),  # aiohttp names one even where there is no body.
                 proxy=self._proxy,
                 timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import reprlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -43,6 +44,9 @@ class Request:
     target: str
     body: bytes = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.target.partition('?')[0]}"
 
     def without_secrets(self, body: bytes) -> bytes:
         """Return the body of an answer with the key and the signature of this request masked."""
@@ -165,15 +169,20 @@ def read(endpoint: Endpoint[T], request: Request, response: Response, *, now: da
     except DECODING_ERRORS as problem:
         what = "an empty body" if not response.body.strip() else f"{type(problem).__name__}: {problem}"
     raise errors.DecodeError(
-        f"{endpoint} answered {response.status} with a body that does not fit: {what}",
+        f"{request} answered {response.status} with a body that does not fit: {what}",
         body=request.without_secrets(response.body)[:EXCERPT],
         endpoint=endpoint,
+        path=request.target,
         request_id=response.headers.get("X-Request-Id"),
     )
 
 
 _TAG: Final = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _NEXT_REQUEST: Final = re.compile(r"next request at (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC", re.IGNORECASE)
+_ADVICE: Final[Mapping[type[errors.APIStatusError], str]] = {
+    errors.AuthenticationError: "check that key and secret belong together, and that this IP is allowed",
+    errors.PermissionDeniedError: "the call needs {permission}",
+}
 _BY_STATUS: Final[Mapping[int, type[errors.APIStatusError]]] = {
     400: errors.InvalidRequestError,
     401: errors.AuthenticationError,
@@ -187,7 +196,7 @@ _BY_STATUS: Final[Mapping[int, type[errors.APIStatusError]]] = {
 
 def _id(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name} must be a positive whole number, not {value!r}")
+        raise ValueError(f"{name} must be a positive whole number, not {reprlib.repr(value)}")
     return value
 
 
@@ -234,27 +243,38 @@ def _status_error(
         text,
         description,
         _excerpt("; ".join(f"{key} {', '.join(messages)}" for key, messages in attributes.items())),
-        f"the call needs {endpoint.permission}" if kind is errors.PermissionDeniedError else "",
+        _ADVICE[kind].format(permission=endpoint.permission) if kind in _ADVICE else "",
     )
     failure = kind(
-        ": ".join([f"{endpoint} answered {response.status}", *filter(None, reasons)]),
+        ": ".join([f"{request} answered {response.status}", *filter(None, reasons)]),
         status=response.status,
         error=text,
         description=description,
         attributes=attributes,
         request_id=response.headers.get("X-Request-Id"),
         endpoint=endpoint,
+        path=request.target,
         from_api=isinstance(error, str),
     )
-    if isinstance(failure, errors.RateLimitedError):
-        failure.retry_at = _retry_at(response.headers, text, now)
+    match failure:
+        case errors.RateLimitedError():
+            failure.retry_at = _retry_at(response.headers, text, now, within=timedelta(days=1))
+        case errors.BannedError():
+            failure.until = _retry_at(response.headers, text, now, within=timedelta(days=3))
+        case _:
+            pass
     return failure
 
 
 def _classify(status: int, error: str) -> type[errors.APIStatusError]:
-    if status in {400, 404} and error.lower().replace("_", " ") == "not found":
+    code = error.lower().replace("_", " ")
+    if status == 400 and code == "not found":
         return errors.NotFoundError
-    if status == 429 and "subscription plan" in error.lower():
+    if code == "unknown market50x error":
+        return errors.ServerError  # The exchange failed, whatever the status: recorded with 500.
+    if status in {401, 403} and ("enough permissions" in code or code == "access denied"):
+        return errors.PermissionDeniedError
+    if status == 429 and "subscription plan" in code:
         return errors.PlanLimitError
     if kind := _BY_STATUS.get(status):
         return kind
@@ -270,14 +290,14 @@ def _error_object(body: bytes) -> dict[str, Any]:
 
 
 def _attributes(content: object) -> dict[str, tuple[str, ...]]:
-    if not isinstance(content, dict):
-        return {}
-    return {
-        str(key): tuple(
-            map(str, cast("list[object]", messages) if isinstance(messages, list) else [messages])
-        )
-        for key, messages in cast("dict[str, Any]", content).items()
-    }
+    attributes: dict[str, tuple[str, ...]] = {}
+    fields = cast("dict[str, object]", content) if isinstance(content, dict) else {}
+    for keys, messages in fields.items():
+        texts = cast("list[object]", messages) if isinstance(messages, list) else [messages]
+        # One key can name several fields: "a[value],a[percent]" are mutually exclusive.
+        for key in keys.split(","):
+            attributes[key] = (*attributes.get(key, ()), *map(str, texts))
+    return attributes
 
 
 def _excerpt(text: str) -> str:
@@ -286,17 +306,17 @@ def _excerpt(text: str) -> str:
     return line if len(line) <= EXCERPT else line[: EXCERPT - 1] + "…"
 
 
-def _retry_at(headers: Mapping[str, str], error: str, now: datetime) -> datetime | None:
+def _retry_at(headers: Mapping[str, str], error: str, now: datetime, *, within: timedelta) -> datetime | None:
     # Both ends are read off the server's clock, which may differ from ours; a Date is rounded down.
     answered_at = _http_date(headers.get("Date")) or now
     retry_after = headers.get("Retry-After", "").strip()
     if named := _NEXT_REQUEST.search(error):
         retry_at = _utc_time(named[1])
-    elif retry_after.isdecimal() and len(retry_after) <= len("86400"):
+    elif retry_after.isdecimal() and len(retry_after) <= len("259200"):
         retry_at = answered_at + timedelta(seconds=int(retry_after))
     else:
         retry_at = _http_date(retry_after)
-    if retry_at is None or retry_at - answered_at > timedelta(days=1):
+    if retry_at is None or retry_at - answered_at > within:
         return None
     return now + max(retry_at - answered_at, timedelta(0))
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 KEY, SECRET = "key-of-the-test", "secret-of-the-test"
 
 
-def signed_with_secret(payload: str) -> str:
-    return hmac.new(SECRET.encode(), payload.encode(), hashlib.sha256).hexdigest()
+def signed_with_secret(payload: str, secret: str = SECRET) -> str:
+    return hmac.new(secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
 
 
 QUERIES = [
@@ -133,9 +133,8 @@ async def test_a_base_url_with_another_path_is_part_of_what_is_signed() -> None:
 
 def test_the_signer_of_these_tests_gives_the_documented_signature() -> None:
     secret = "NhqPtmdSJYdKjVHjA7PZj4Mge3R5YNiP1e3UZjInClVN65XAbvqqM6A7H5fATj0j"
-    payload = b"/public/api/ver1/users/change_mode?mode=paper"
     assert (
-        hmac.new(secret.encode(), payload, hashlib.sha256).hexdigest()
+        signed_with_secret("/public/api/ver1/users/change_mode?mode=paper", secret)
         == "bca8d8c10acfbe8e76c5335d3efbe0a550487170a8bb7aaea0a13efabab55316"
     )
 

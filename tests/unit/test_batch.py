@@ -4,10 +4,11 @@ import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
+from msgspec import structs
 
 from tests import virtual_time
 from threecommas_async import errors
-from threecommas_async.batch import BatchInterruptedError, BatchReport, Outcome, Verdict, close_many
+from threecommas_async.batch import BatchReport, Outcome, Verdict, close_many
 from threecommas_async.models.smart_trade import SmartTrade
 from threecommas_async.models.status import Status, StatusCode
 
@@ -24,20 +25,30 @@ def trade(id: int, state: str = "waiting_targets") -> SmartTrade:
 class Exchange:
     """Trades by id, in some state; errors to raise for some ids."""
 
-    def __init__(self, states: dict[int, str], faults: dict[int, Exception] | None = None) -> None:
+    def __init__(
+        self,
+        states: dict[int, str],
+        faults: dict[int, Exception] | None = None,
+        *,
+        unreadable: Exception | None = None,
+    ) -> None:
         self.states = states
         self.faults = faults or {}
+        self.unreadable = unreadable
+        self.filled_by_cancel = False
         self.calls: list[tuple[str, int]] = []
         self.in_flight = self.most_in_flight = 0
 
     async def get(self, id: int, /) -> SmartTrade:
         await self._take("get", id)
+        if self.unreadable:
+            raise self.unreadable
         return trade(id, self.states[id])
 
     async def cancel(self, id: int, /) -> SmartTrade:
         await self._take("cancel", id)
         self.states[id] = "cancellation_pending"
-        return trade(id, self.states[id])
+        return structs.replace(trade(id, self.states[id]), is_position_not_filled=not self.filled_by_cancel)
 
     async def close_by_market(self, id: int, /) -> SmartTrade:
         await self._take("close", id)
@@ -93,7 +104,7 @@ def test_every_trade_gets_a_verdict_in_the_order_of_the_input() -> None:
     assert [outcome.id for outcome in report.failed] == [99]
 
 
-def test_a_trade_that_was_read_before_costs_no_refused_call() -> None:
+def test_a_trade_that_had_ended_when_it_was_read_costs_no_call() -> None:
     exchange = Exchange({1: "finished", 2: "created", 3: "cancellation_pending", 4: "waiting_targets"})
     report = close(exchange, [trade(id, state) for id, state in exchange.states.items()], concurrency=1)
     assert [outcome.verdict for outcome in report] == [
@@ -102,7 +113,37 @@ def test_a_trade_that_was_read_before_costs_no_refused_call() -> None:
         Verdict.ALREADY_CLOSED,
         Verdict.CLOSING,
     ]
-    assert exchange.calls == [("cancel", 2), ("close", 4)]
+    assert exchange.calls == [("get", 2), ("cancel", 2), ("close", 4)]
+
+
+def test_a_trade_that_was_filled_since_it_was_read_is_closed_and_not_cancelled() -> None:
+    exchange = Exchange({1: "waiting_targets"})
+    report = close(exchange, [trade(1, "waiting_position")])
+    assert report.counts == {Verdict.CLOSING: 1}
+    assert ("cancel", 1) not in exchange.calls
+
+
+def test_a_trade_that_is_filled_while_it_is_cancelled_is_reported_as_still_held() -> None:
+    exchange = Exchange({1: "waiting_position"})
+    exchange.filled_by_cancel = True
+    [outcome] = close(exchange, [1])
+    assert outcome.verdict is Verdict.REFUSED
+    assert "still held" in str(outcome.error)
+
+
+def test_an_id_that_comes_twice_is_closed_once_and_reported_twice() -> None:
+    exchange = Exchange({7: "waiting_targets"})
+    report = close(exchange, [7, trade(7), 7])
+    assert [outcome.verdict for outcome in report] == [Verdict.CLOSING] * 3
+    assert exchange.calls == [("close", 7)]
+
+
+def test_a_failed_look_at_a_refused_trade_keeps_the_refusal() -> None:
+    refusal = errors.InvalidRequestError("wrong state")
+    exchange = Exchange({1: "waiting_targets"}, {1: refusal}, unreadable=errors.TransportError("no answer"))
+    [outcome] = close(exchange, [1])
+    assert outcome.error is refusal
+    assert "no answer" in refusal.__notes__[0]
 
 
 def test_a_second_run_closes_nothing_twice() -> None:
@@ -225,7 +266,7 @@ def test_an_iterable_that_fails_does_not_lose_the_verdicts_so_far() -> None:
         yield from range(1, 8)
         raise OSError("the list ended early")
 
-    with pytest.raises(BatchInterruptedError, match="after 7 of them") as caught:
+    with pytest.raises(errors.BatchInterruptedError, match="after 7 of them") as caught:
         close(Exchange(dict.fromkeys(range(1, 8), "waiting_targets")), trades())
     assert caught.value.report is not None
     assert caught.value.report.counts == {Verdict.CLOSING: 7}

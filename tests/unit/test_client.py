@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import pickle
 import subprocess
@@ -11,7 +12,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aioresponses import aioresponses
 
-from threecommas_async import ClientStateError, RateLimit, ThreeCommas
+from threecommas_async import (
+    ClientStateError,
+    NotFoundError,
+    RateLimit,
+    SmartTradeOrder,
+    SmartTradeUpdate,
+    ThreeCommas,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -99,7 +107,17 @@ def test_from_env_names_the_missing_variable(monkeypatch: pytest.MonkeyPatch) ->
         ThreeCommas.from_env()
     monkeypatch.setenv("THREECOMMAS_API_SECRET", SECRET)
     monkeypatch.setenv("THREECOMMAS_RSA_KEY_FILE", "/key.pem")
-    with pytest.raises(ValueError, match="not both"):
+    with pytest.raises(ValueError, match="are both set"):
+        ThreeCommas.from_env()
+
+
+@pytest.mark.parametrize("name", ["API_KEY", "API_SECRET", "RSA_KEY_FILE", "MODE", "BASE_URL"])
+def test_from_env_refuses_an_empty_variable(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """An empty THREECOMMAS_MODE must not mean real money."""
+    monkeypatch.setenv("THREECOMMAS_API_KEY", KEY)
+    monkeypatch.setenv("THREECOMMAS_API_SECRET", SECRET)
+    monkeypatch.setenv(f"THREECOMMAS_{name}", "")
+    with pytest.raises(ValueError, match=f"THREECOMMAS_{name} is set and empty"):
         ThreeCommas.from_env()
 
 
@@ -145,6 +163,31 @@ def test_a_client_of_another_event_loop_sends_nothing() -> None:
         assert sum(map(len, api.requests.values())) == 1
 
 
+async def test_reads_of_orders_and_funds_make_their_documented_calls(sample: Callable[[str], bytes]) -> None:
+    base = "https://api.3commas.io/public/api/v2/smart_trades/1"
+    with aioresponses() as api:
+        api.get(f"{base}/reduce_funds_info", body=sample("smart_trades.reduce_funds_info/200"))
+        api.get(f"{base}/trades", body=sample("smart_trades.trades.list/200"))
+        async with ThreeCommas(KEY, SECRET) as client:
+            info = await client.smart_trades.reduce_funds_info(1)
+            trades = await client.smart_trades.list_trades(1)
+    assert str(info.max_reduce_funds_amount) == "28.819532219570405727923627685"
+    assert len(trades) > 0
+    assert trades[0].trade_purpose in {"position", "stop_loss"}
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("status", "actve"), ("type", "smart"), ("order_by", "age"), ("order_direction", "UP")],
+)
+async def test_a_filter_that_the_api_does_not_know_is_refused(option: str, value: str) -> None:
+    with aioresponses() as api:
+        async with ThreeCommas(KEY, SECRET) as client:
+            with pytest.raises(ValueError, match=f"{option} must be one of"):
+                await client.smart_trades.list(**{option: value})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - the bad input
+        assert not api.requests
+
+
 @pytest.mark.parametrize("bad", [0, -1, True, "1", 1.5, None])
 async def test_a_bad_id_is_refused_by_every_call_before_anything_is_sent(bad: Any) -> None:
     with aioresponses() as api:
@@ -186,6 +229,42 @@ async def test_a_page_out_of_range_is_refused(page: int, per_page: int) -> None:
             "smart_trades.force_start/201",
         ),
         (
+            lambda trades: trades.update(1, SmartTradeUpdate(leverage=None)),
+            "PATCH",
+            "/v2/smart_trades/1",
+            "smart_trades.update/200",
+        ),
+        (
+            lambda trades: trades.add_funds(1, units=1),
+            "POST",
+            "/v2/smart_trades/1/add_funds",
+            "smart_trades.add_funds/201",
+        ),
+        (
+            lambda trades: trades.reduce_funds(1, units=1, order_type="limit", price=2),
+            "POST",
+            "/v2/smart_trades/1/reduce_funds",
+            "smart_trades.reduce_funds/201",
+        ),
+        (
+            lambda trades: trades.set_note(1, "a note"),
+            "POST",
+            "/v2/smart_trades/1/set_note",
+            "smart_trades.set_note/201",
+        ),
+        (
+            lambda trades: trades.force_process(1),
+            "POST",
+            "/v2/smart_trades/1/force_process",
+            "smart_trades.force_start/201",
+        ),
+        (
+            lambda trades: trades.cancel_trade(1, 2),
+            "DELETE",
+            "/v2/smart_trades/1/trades/2",
+            "smart_trades.trades.cancel/200",
+        ),
+        (
             lambda trades: trades.close_trade_by_market(1, 2),
             "POST",
             "/v2/smart_trades/1/trades/2/close_by_market",
@@ -203,6 +282,77 @@ async def test_a_method_makes_its_documented_call(
             trade = await call(client.smart_trades)
         assert sum(map(len, api.requests.values())) == 1
     assert trade.pair is not None
+
+
+async def test_raw_answers_are_kept_beside_their_typed_form(sample: Callable[[str], bytes]) -> None:
+    url = "https://api.3commas.io/public/api/v2/smart_trades/1"
+    body = sample("smart_trades.get/200")
+    with aioresponses() as api:
+        api.get(url, body=body, headers={"X-Request-Id": "r-9"}, repeat=True)
+        api.delete(url, status=400, body=sample("smart_trades.cancel/400"))
+        async with ThreeCommas(KEY, SECRET) as client, ThreeCommas(KEY, SECRET) as other:
+            await client.smart_trades.get(1)
+            with client.with_raw() as answers:
+                trade = await client.smart_trades.get(1)
+                await other.smart_trades.get(1)
+                with client.with_raw() as inner, pytest.raises(NotFoundError):
+                    await asyncio.create_task(client.smart_trades.cancel(1))
+            await client.smart_trades.get(1)
+    assert trade.pair is not None
+    assert [(answer.status, answer.body) for answer in answers] == [
+        (200, body),
+        (400, sample("smart_trades.cancel/400")),
+    ]
+    assert answers[0].headers["x-request-id"] == "r-9"
+    assert [answer.status for answer in inner] == [400]
+
+
+async def test_a_bad_request_is_refused_before_anything_is_sent() -> None:
+    bad = SmartTradeOrder.smart_trade(account_id=1, pair="USDT_BTC", units="-5")
+    with aioresponses() as api:
+        async with ThreeCommas(KEY, SECRET) as client:
+            trades = client.smart_trades
+            for call in (
+                trades.create(bad),
+                trades.update(1, SmartTradeUpdate()),
+                trades.add_funds(1, units=0),
+                trades.add_funds(1, units=1, order_type="limit"),
+                trades.reduce_funds(1, units="-1"),
+                trades.set_note(1, ""),
+                trades.set_note(1, "x" * 301),
+            ):
+                with pytest.raises(ValueError, match="would be refused"):
+                    await call
+        assert not api.requests
+
+
+async def test_validation_can_be_switched_off() -> None:
+    bad = SmartTradeOrder.smart_trade(account_id=1, pair="USDT_BTC", units="-5")
+    base = "https://api.3commas.io/public/api/v2/smart_trades"
+    with aioresponses() as api:
+        for method, path in (
+            ("POST", ""),
+            ("PATCH", "/1"),
+            ("POST", "/1/add_funds"),
+            ("POST", "/1/reduce_funds"),
+            ("POST", "/1/set_note"),
+        ):
+            api.add(base + path, method, payload={"id": 1, "status": {}})
+        async with ThreeCommas(KEY, SECRET) as client:
+            trades = client.smart_trades
+            await trades.create(bad, validate=False)
+            await trades.update(1, SmartTradeUpdate(), validate=False)
+            await trades.add_funds(1, units=0, validate=False)
+            await trades.reduce_funds(1, units="-1", validate=False)
+            await trades.set_note(1, "", validate=False)
+        bodies = [json.loads(calls[0].kwargs["data"]) for calls in api.requests.values()]
+    assert bodies[0]["position"]["units"] == {"value": "-5"}
+    assert bodies[1:] == [
+        {},
+        {"order_type": "market", "units": {"value": "0"}},
+        {"order_type": "market", "units": {"value": "-1"}},
+        {"note": ""},
+    ]
 
 
 def test_limits_replace_the_published_ones() -> None:

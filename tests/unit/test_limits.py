@@ -197,6 +197,22 @@ def test_max_wait_refuses_at_once_and_queues_nothing() -> None:
     virtual_time.run(main())
 
 
+def test_max_wait_holds_against_a_pause_that_begins_later() -> None:
+    async def main() -> float:
+        limiter = Limiter(RateLimit(requests=1, period=10, lockout=1))
+        await limiter.acquire()
+        await limiter.release()
+        waiter = asyncio.create_task(limiter.acquire(max_wait=12))
+        await asyncio.sleep(5)
+        limiter.pause(300)
+        with pytest.raises(LimitWaitError) as caught:
+            await waiter
+        assert caught.value.retry_after == pytest.approx(305 - asyncio.get_running_loop().time())
+        return asyncio.get_running_loop().time()
+
+    assert 12 <= virtual_time.run(main()) < 13
+
+
 def test_expected_wait_grows_with_the_queue() -> None:
     async def main() -> list[float]:
         limiter = Limiter(RateLimit(requests=2, period=10, lockout=1))

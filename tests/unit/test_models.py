@@ -94,7 +94,7 @@ def test_close_answer_has_its_documented_decimals(sample: Callable[[str], bytes]
 
 
 def test_trade_close_answer_has_its_documented_decimals(sample: Callable[[str], bytes]) -> None:
-    trade = endpoints.CLOSE_STEP.decode(sample("smart_trades.trades.close_by_market/201"))
+    trade = endpoints.CLOSE_TRADE.decode(sample("smart_trades.trades.close_by_market/201"))
     assert [step.id for step in trade.take_profit.steps] == [1047934727, 1047934728, 1047934729]
     assert [step.units.value for step in trade.take_profit.steps] == [
         Decimal("8.0"),
@@ -185,6 +185,48 @@ def test_a_page_is_a_sequence() -> None:
     assert page[1].id == 2
     assert [trade.id for trade in page[:1]] == [1]
     assert page.malformed == ()
+
+
+@pytest.mark.parametrize("path", smart_trade_samples(), ids=lambda path: path.parent.name)
+def test_unrealised_profit_is_exact_on_the_documented_open_trades(path: Path) -> None:
+    trade = endpoints.GET_SMART_TRADE.decode(path.read_bytes())
+    if trade.is_terminal:
+        assert trade.profit.volume is None
+    else:
+        assert trade.unrealised_profit == trade.profit.volume
+
+
+def test_the_derived_properties_of_a_documented_trade(sample: Callable[[str], bytes]) -> None:
+    trade = endpoints.CLOSE_BY_MARKET.decode(sample("smart_trades.close_by_market/201"))
+    assert (trade.side, trade.quote, trade.base, trade.is_filled) == ("sell", "USDT", "1INCH", True)
+    assert decode({"id": 1, "status": {}, "pair": "USDT_BTCUSDT_UMCBL"}).base == "BTCUSDT_UMCBL"
+    assert decode({"id": 1, "status": {}}).base is None
+    assert decode({"id": 1, "status": {}}).unrealised_profit is None
+    assert decode({"id": 1, "status": {}, "data": {"entered_amount": "1.0"}}).is_filled
+
+
+@pytest.mark.parametrize("name", ["smart_trades.trades.list/200", "trade.entity/200"])
+def test_every_value_of_a_documented_order_is_decoded_exactly(
+    name: str, sample: Callable[[str], bytes]
+) -> None:
+    content = json.loads(sample(name), parse_float=Decimal)
+    entries = content if isinstance(content, list) else [content]
+    trades = endpoints.LIST_TRADES.decode(json.dumps(entries).encode())
+    assert trades.malformed == ()
+    for trade, entry in zip(trades, entries, strict=True):
+        for where, expected in leaves(entry):
+            got = getattr(trade, where)
+            if isinstance(got, Decimal):
+                assert got == Decimal(expected), where
+            elif isinstance(got, datetime):
+                assert got == datetime.fromisoformat(expected), where
+            else:
+                assert got == expected, where
+
+
+def test_the_largest_documented_number_is_exact(sample: Callable[[str], bytes]) -> None:
+    info = endpoints.REDUCE_FUNDS_INFO.decode(sample("smart_trades.reduce_funds_info/200"))
+    assert info.max_reduce_funds_amount == Decimal("28.819532219570405727923627685")
 
 
 def test_an_unknown_state_behaves_like_its_text() -> None:

@@ -18,6 +18,12 @@ from threecommas_async import (
     OrderTriggerPrice,
     OrderValue,
     SmartTradeOrder,
+    SmartTradeUpdate,
+    UpdatePosition,
+    stop_loss,
+    take_profit,
+    target,
+    trigger,
 )
 from threecommas_async.wire import encode_body
 
@@ -154,3 +160,67 @@ def test_a_number_that_is_not_exact_is_refused(bad: Any, message: str) -> None:
         OrderValue(value=bad)
     with pytest.raises(ValueError, match=f"units.*{message}" if "write" not in message else message):
         SmartTradeOrder.smart_trade(account_id=1, pair="USDT_DOGE", units=bad)
+
+
+@pytest.mark.parametrize(
+    ("order", "kind"),
+    [
+        (SmartTradeOrder.simple_buy(account_id=1, pair="USDT_BTC", units=1), (True, False, "buy")),
+        (SmartTradeOrder.simple_sell(account_id=1, pair="USDT_BTC", units=1), (True, False, "sell")),
+        (SmartTradeOrder.smart_trade(account_id=1, pair="USDT_BTC", units=1), (False, False, "buy")),
+        (SmartTradeOrder.smart_cover(account_id=1, pair="USDT_BTC", units=1), (False, False, "sell")),
+        (SmartTradeOrder.smart_sell(account_id=1, pair="USDT_BTC", units=1), (False, True, "buy")),
+        (SmartTradeOrder.smart_buy(account_id=1, pair="USDT_BTC", units=1), (False, True, "sell")),
+    ],
+    ids=["simple_buy", "simple_sell", "smart_trade", "smart_cover", "smart_sell", "smart_buy"],
+)
+def test_a_constructor_makes_the_kind_that_it_is_named_after(
+    order: SmartTradeOrder, kind: tuple[bool, bool, str]
+) -> None:
+    """The documented table of kinds: instant, skip_enter_step, position.type."""
+    assert (order.instant, order.skip_enter_step, order.position.type) == kind
+    body = sent(order)
+    assert ("take_profit" in body) == ("stop_loss" in body) == (not order.instant)
+
+
+def test_a_full_long_reads_well() -> None:
+    order = SmartTradeOrder.smart_trade(
+        account_id=32199203,
+        pair="USDT_BTC",
+        units="0.01",
+        take_profit=take_profit(target(65000, volume=50), target("70000", volume=50, trailing="1.5")),
+        stop_loss=stop_loss("55000", breakeven=True, timeout=60),
+    )
+    assert sent(order)["take_profit"] == {
+        "enabled": True,
+        "steps": [
+            {"order_type": "limit", "volume": "50", "price": {"type": "last", "value": "65000"}},
+            {
+                "order_type": "market",
+                "volume": "50",
+                "price": {"type": "last", "value": "70000"},
+                "trailing": {"enabled": True, "percent": "1.5"},
+            },
+        ],
+    }
+    assert sent(order)["stop_loss"] == {
+        "enabled": True,
+        "order_type": "market",
+        "conditional": {"price": {"type": "last", "value": "55000"}},
+        "breakeven": True,
+        "timeout": {"enabled": True, "value": 60},
+    }
+
+
+def test_an_update_sends_only_what_was_set_and_null_for_none() -> None:
+    assert sent(SmartTradeUpdate()) == {}
+    assert sent(SmartTradeUpdate(leverage=None)) == {"leverage": None}
+    assert sent(SmartTradeUpdate(position=UpdatePosition(price=None))) == {"position": {"price": None}}
+    assert sent(SmartTradeUpdate(stop_loss=OrderStopLoss(enabled=False))) == {"stop_loss": {"enabled": False}}
+
+
+@pytest.mark.parametrize("bad", [0.5, "x", True])
+@pytest.mark.parametrize("make", [target, stop_loss, trigger])
+def test_helpers_refuse_what_is_no_exact_number(make: Any, bad: object) -> None:
+    with pytest.raises(ValueError, match="price"):
+        make(bad)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import inspect
+from types import FunctionType
 
 import pytest
 
@@ -19,7 +20,7 @@ def test_everything_public_is_listed_and_everything_listed_is_there() -> None:
 @pytest.mark.parametrize("name", threecommas_async.__all__)
 def test_everything_public_has_a_docstring(name: str) -> None:
     value = getattr(threecommas_async, name)
-    assert inspect.getdoc(value)
-    for member, method in inspect.getmembers(value, inspect.isfunction):
-        if not member.startswith("_") and method.__module__.startswith("threecommas_async"):
-            assert inspect.getdoc(method), f"{name}.{member}"
+    assert vars(value)["__doc__"] if inspect.isclass(value) else value.__doc__
+    for member, described in vars(value).items() if inspect.isclass(value) else ():
+        if not member.startswith("_") and isinstance(described, FunctionType | classmethod | property):
+            assert described.__doc__, f"{name}.{member}"

@@ -12,6 +12,7 @@ from tenacity import stop_after_attempt, wait_fixed
 
 from tests import virtual_time
 from threecommas_async import endpoints, errors
+from threecommas_async.endpoints import Replay
 from threecommas_async.limits import Limiter, RateLimit
 from threecommas_async.retry import RetryPolicy
 from threecommas_async.session import Session
@@ -39,7 +40,7 @@ LIMITED = Response(429, {}, b'{"error":"Rate limit exceeded"}')
 LIMITED_5_S = Response(429, {"Retry-After": "5"}, b'{"error":"Rate limit exceeded"}')
 PLAN = Response(429, {}, b'{"error":"not available with your current subscription plan"}')
 BANNED = Response(418, {}, b"")
-WRITES = [row for row in endpoints.TABLE if row.method != "GET"]
+WRITES = [row for row in endpoints.TABLE if row.method != "GET" and row.replay is not Replay.IDEMPOTENT]
 
 
 class Script:
@@ -59,6 +60,23 @@ class Script:
         pass
 
 
+def new_session(
+    script: Script, loop: asyncio.AbstractEventLoop, *, timeout: float = 30, limit: RateLimit | None = None
+) -> Session:
+    return Session(
+        HmacCredentials("the-api-key", "the-secret"),
+        cast("Transport", script),
+        Limiter(limit or RateLimit(requests=100, period=60, lockout=300)),
+        base_path="/public/api",
+        mode="paper",
+        timeout=timeout,
+        max_wait=None,
+        policy=RetryPolicy(stop=stop_after_attempt(3), wait=wait_fixed(2)),
+        clock=loop.time,
+        now=lambda: START + timedelta(seconds=loop.time()),
+    )
+
+
 def call(
     outcomes: Sequence[Response | Failure],
     row: endpoints.Endpoint[Any] = endpoints.CLOSE_BY_MARKET,
@@ -72,19 +90,7 @@ def call(
     script = Script(outcomes, seconds)
 
     async def main() -> object:
-        loop = asyncio.get_running_loop()
-        session = Session(
-            HmacCredentials("the-api-key", "the-secret"),
-            cast("Transport", script),
-            Limiter(limit or RateLimit(requests=100, period=60, lockout=300)),
-            base_path="/public/api",
-            mode="paper",
-            timeout=timeout,
-            max_wait=None,
-            policy=RetryPolicy(stop=stop_after_attempt(3), wait=wait_fixed(2)),
-            clock=loop.time,
-            now=lambda: START + timedelta(seconds=loop.time()),
-        )
+        session = new_session(script, asyncio.get_running_loop(), timeout=timeout, limit=limit)
         names = [part[1:-1] for part in row.path.split("/") if part.startswith("{")]
         try:
             return await session.call(row, path=path or dict.fromkeys(names, 7))
@@ -143,6 +149,15 @@ def test_a_write_that_may_have_been_carried_out_is_not_sent_again(
     assert times(script) == [0]
 
 
+def test_a_write_that_twice_has_the_effect_of_once_is_repeated_like_a_read() -> None:
+    trade, script = call([LOST, ERROR_500, OK], endpoints.SET_NOTE)
+    assert trade.id == 7
+    assert times(script) == [0, 3, 6]
+    failure, _ = call([LOST], endpoints.SET_NOTE)
+    assert type(failure) is errors.OutcomeUnknownError
+    assert failure.attempts == 3
+
+
 @pytest.mark.parametrize("row", WRITES, ids=str)
 def test_a_write_that_never_left_is_sent_again(row: endpoints.Endpoint[Any]) -> None:
     trade, script = call([NOT_SENT, NOT_SENT, OK], row)
@@ -173,7 +188,13 @@ def test_a_definite_refusal_is_never_repeated(
 
 @pytest.mark.parametrize("row", endpoints.TABLE, ids=str)
 def test_a_429_is_waited_out_and_repeated_whatever_the_call(row: endpoints.Endpoint[Any]) -> None:
-    _, script = call([LIMITED, Response(200, {}, b"[]") if row is endpoints.LIST_SMART_TRADES else OK], row)
+    if row.decode is endpoints.LIST_SMART_TRADES.decode or row is endpoints.LIST_TRADES:
+        good = Response(200, {}, b"[]")
+    elif row is endpoints.REDUCE_FUNDS_INFO:
+        good = Response(200, {}, b'{"max_reduce_funds_amount":"1.0"}')
+    else:
+        good = OK
+    _, script = call([LIMITED, good], row)
     assert times(script) == [0, 301]
 
 
@@ -211,15 +232,46 @@ def test_no_content_is_success_and_the_trade_is_read_back() -> None:
 
 def test_a_step_is_read_back_by_its_smart_trade() -> None:
     _, script = call(
-        [Response(204, {}, b""), OK], endpoints.CLOSE_STEP, path={"smart_trade_id": 5, "trade_id": 6}
+        [Response(204, {}, b""), OK], endpoints.CLOSE_TRADE, path={"smart_trade_id": 5, "trade_id": 6}
     )
     assert script.sent[1][1].target == "/public/api/v2/smart_trades/5"
 
 
 def test_failed_read_back_says_that_the_call_was_accepted() -> None:
     failure, _ = call([Response(204, {}, b""), LOST], endpoints.CANCEL_SMART_TRADE)
-    assert type(failure) is errors.TransportError
-    assert "accepted" in failure.__notes__[0]
+    assert type(failure) is errors.OutcomeUnknownError
+    assert "was accepted" in str(failure)
+
+
+@pytest.mark.parametrize(
+    ("answer", "seconds"),
+    [
+        (BANNED, 120),
+        (Response(418, {"Retry-After": "600"}, b'{"error":"banned"}'), 600),
+    ],
+)
+def test_after_a_418_nothing_is_sent_until_the_ban_ends(answer: Response, seconds: float) -> None:
+    script = Script([answer, OK], seconds=0)
+
+    async def main() -> list[str]:
+        loop = asyncio.get_running_loop()
+        session = new_session(script, loop)
+        ends: list[str] = []
+        for wait in (0, 0, seconds - 1, 2):
+            await asyncio.sleep(wait)
+            try:
+                await session.call(endpoints.GET_SMART_TRADE, path={"id": 7})
+                ends.append("ok")
+            except errors.BannedError as error:
+                ends.append(str(error))
+        return ends
+
+    ends = virtual_time.run(main())
+    assert ends[0].startswith("GET /public/api/v2/smart_trades/7 answered 418")
+    assert ends[1].startswith("nothing was sent")
+    assert ends[2].startswith("nothing was sent")
+    assert ends[3] == "ok"
+    assert len(script.sent) == 2
 
 
 def test_outcome_unknown_keeps_the_answer_that_made_it_so() -> None:

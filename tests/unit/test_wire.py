@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
@@ -8,7 +9,7 @@ import pytest
 
 from tests.conftest import SAMPLES
 from threecommas_async import endpoints, errors, wire
-from threecommas_async.models.order import OrderValue
+from threecommas_async.models.order_groups import OrderValue
 from threecommas_async.signing import HmacCredentials
 from threecommas_async.wire import Response
 
@@ -86,65 +87,112 @@ def test_a_query_value_without_a_sure_form_is_refused(bad: object) -> None:
         wire.encode_query({"from": bad})
 
 
-@pytest.mark.parametrize(
-    ("sample", "kind", "error", "attributes"),
-    [
-        ("smart_trades.create/403", errors.PermissionDeniedError, "Forbidden", {}),
-        (
-            "smart_trades.create/422",
-            errors.InvalidRequestError,
-            "record_invalid",
-            {
-                "position": ("is invalid",),
-                "position.total": ("must be less than or equal to 9000000.0",),
-                "units_to_buy": ("must be less than or equal to 9000.0",),
-            },
-        ),
-        ("smart_trades.get/400", errors.NotFoundError, "Not found", {}),
-        ("smart_trades.cancel/400", errors.NotFoundError, "Not found", {}),
-        ("smart_trades.close_by_market/404", errors.NotFoundError, "Not found", {}),
-        ("smart_trades.reduce_funds_info/400", errors.InvalidRequestError, "Wrong param(s)", {}),
-        ("smart_trades.set_note/401", errors.AuthenticationError, "signature_invalid", {}),
-        (
-            "smart_trades.set_note/400",
-            errors.InvalidRequestError,
-            "record_invalid",
-            {"note": ("too long. Max is 300 symbols",)},
-        ),
-    ],
+NOT_FOUND, INVALID, DENIED, AUTH = (
+    errors.NotFoundError,
+    errors.InvalidRequestError,
+    errors.PermissionDeniedError,
+    errors.AuthenticationError,
 )
-def test_a_documented_error_body_gives_its_class(
-    sample: str, kind: type[errors.APIStatusError], error: str, attributes: dict[str, tuple[str, ...]]
+DOCUMENTED: list[tuple[int, dict[str, Any], type[errors.APIStatusError]]] = [
+    # The error examples of the SmartTrade pages.
+    (422, json.loads((SAMPLES / "smart_trades.create/422.json").read_bytes()), INVALID),
+    (403, {"error": "Forbidden", "error_description": "Account not owned by current user."}, DENIED),
+    (400, json.loads((SAMPLES / "smart_trades.update/400.json").read_bytes()), INVALID),
+    (400, {"error": "Not found", "error_description": "Smart Trade not found"}, NOT_FOUND),
+    (404, {"error": "Not found", "error_description": "Smart Trade not found"}, NOT_FOUND),
+    (400, json.loads((SAMPLES / "smart_trades.add_funds/400.json").read_bytes()), INVALID),
+    (422, json.loads((SAMPLES / "smart_trades.add_funds/422.json").read_bytes()), INVALID),
+    (400, json.loads((SAMPLES / "smart_trades.reduce_funds/400.json").read_bytes()), INVALID),
+    (422, json.loads((SAMPLES / "smart_trades.reduce_funds/422.json").read_bytes()), INVALID),
+    (400, json.loads((SAMPLES / "smart_trades.set_note/400.json").read_bytes()), INVALID),
+    (401, {"error": "signature_invalid", "error_description": "Provided signature is invalid"}, AUTH),
+    # The other documented values of `error`.
+    (404, {"error": "not_found", "error_description": "Not Found"}, NOT_FOUND),
+    (400, {"error": "not_found"}, NOT_FOUND),
+    (403, {"error": "Forbidden", "error_description": "Api key not authorized for this action"}, DENIED),
+    (403, {"error": "Forbidden. Unavailable for this account."}, DENIED),
+    (403, {"error": "Forbidden. Unavailable for this account type."}, DENIED),
+    (422, {"error": "invalid_request", "error_description": "Missing or invalid parameters"}, INVALID),
+    (400, {"error": "unprocessable_entity", "error_description": "Trade cannot be cancelled"}, INVALID),
+    (422, {"error": "Cant be cancelled"}, INVALID),
+    (
+        422,
+        {"error": "invalid_api_key", "error_description": "API keys are no longer valid or incorrect."},
+        INVALID,
+    ),
+    (422, {"error": "account_not_deletable"}, INVALID),
+    (422, {"error": "bnb_dust_limit_error"}, INVALID),
+    (
+        422,
+        {"error": "unknown_market_api_error", "error_description": '{"code"=>-9000, "msg"=>"..."}'},
+        INVALID,
+    ),
+    (404, {"error": "Volume data not found"}, NOT_FOUND),
+    (
+        500,
+        {"error": "grid_lines_not_marked", "error_description": "Grid lines empty or not marked"},
+        errors.ServerError,
+    ),
+    (500, {"error": "unknown_error", "error_description": "Error # SomeException"}, errors.ServerError),
+    # Recorded, not documented.
+    (401, {"error": "api_key_invalid_or_expired"}, AUTH),
+    (401, {"error": "access_denied"}, DENIED),
+    (403, {"error": "access_denied"}, DENIED),
+    (401, {"error": "Api key doesn't have enough permissions"}, DENIED),
+    (500, {"error": "unknown_market50x_error"}, errors.ServerError),
+    (422, {"error": "unknown_market50x_error"}, errors.ServerError),
+    (
+        429,
+        {"error": "The request type 'read' is not available with your current subscription plan."},
+        errors.PlanLimitError,
+    ),
+    (429, {"error": "Rate limit exceeded. Next request at 2025-11-11 17:08:36 UTC"}, errors.RateLimitedError),
+    # By status alone.
+    (418, {}, errors.BannedError),
+    (429, {}, errors.RateLimitedError),
+    (504, {}, errors.ServerError),
+    (302, {}, errors.ServerError),
+    (409, {"error": "conflict"}, INVALID),
+]
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "kind"),
+    DOCUMENTED,
+    ids=[f"{status} {body.get('error')}" for status, body, _ in DOCUMENTED],
+)
+def test_status_and_error_decide_the_class(
+    status: int, content: dict[str, Any], kind: type[errors.APIStatusError]
 ) -> None:
-    status = int(sample.rpartition("/")[2])
-    failure = fail(status, (SAMPLES / f"{sample}.json").read_bytes(), {"X-Request-Id": "r-1"})
+    failure = fail(status, json.dumps(content).encode(), {"X-Request-Id": "r-1"})
     assert type(failure) is kind
-    assert (failure.status, failure.error, failure.attributes) == (status, error, attributes)
+    assert failure.status == status
+    assert failure.description == content.get("error_description")
     assert failure.request_id == "r-1"
     assert failure.endpoint is endpoints.GET_SMART_TRADE
-    assert failure.from_api
+    assert failure.from_api == ("error" in content)
+    if failure.from_api:
+        assert failure.error == content["error"]
+
+
+def test_attributes_map_each_request_path_to_its_messages() -> None:
+    joined = fail(400, (SAMPLES / "smart_trades.update/400.json").read_bytes())
+    assert joined.attributes == {
+        "take_profit[steps][0][price][value]": ("are mutually exclusive",),
+        "take_profit[steps][0][price][percent]": ("are mutually exclusive",),
+        "stop_loss[order_type]": ("is missing",),
+    }
+    several = fail(400, (SAMPLES / "smart_trades.add_funds/400.json").read_bytes())
+    assert several.attributes["order_type"] == ("is missing", "does not have a valid value")
+    assert "order_type is missing, does not have a valid value" in str(several)
 
 
 @pytest.mark.parametrize(
-    ("status", "body", "kind"),
-    [
-        (404, b'{"error":"not_found"}', errors.NotFoundError),
-        (403, b'{"error":"access_denied"}', errors.PermissionDeniedError),
-        (418, b"", errors.BannedError),
-        (429, b'{"error":"Rate limit exceeded"}', errors.RateLimitedError),
-        (
-            429,
-            b'{"error": "The request type \'read\' is not available with your current subscription plan."}',
-            errors.PlanLimitError,
-        ),
-        (500, b'{"error":"unknown_market50x_error"}', errors.ServerError),
-        (504, b"", errors.ServerError),
-        (302, b"", errors.ServerError),
-        (409, b'{"error":"conflict"}', errors.InvalidRequestError),
-    ],
+    "attributes", [["a list"], "text", None, {"note": "one text"}, {"note": None}, {"note": [{"deep": 1}]}]
 )
-def test_status_and_text_decide_the_class(status: int, body: bytes, kind: type[Exception]) -> None:
-    assert type(fail(status, body)) is kind
+def test_attributes_of_an_unknown_shape_do_no_harm(attributes: object) -> None:
+    body = json.dumps({"error": "record_invalid", "error_attributes": attributes}).encode()
+    assert type(fail(400, body)) is errors.InvalidRequestError
 
 
 @pytest.mark.parametrize(

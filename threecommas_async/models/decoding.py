@@ -34,7 +34,7 @@ class Malformed:
     fault: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Page(Sequence[T], Generic[T]):
     """One page of a list: a sequence of the elements that could be read.
 
@@ -50,6 +50,9 @@ class Page(Sequence[T], Generic[T]):
     def received(self) -> int:
         """Elements in the answer, read or not: fewer than ``per_page`` make it the last page."""
         return len(self.items) + len(self.malformed)
+
+    def __repr__(self) -> str:
+        return f"<Page of {len(self.items)}, {len(self.malformed)} malformed>"
 
     def __len__(self) -> int:
         return len(self.items)

@@ -11,358 +11,27 @@ of answers recorded in public repositories from 2021 to 2025.
 
 from __future__ import annotations
 
-from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, localcontext
+from typing import Final
 
 from msgspec import Struct
 
+from threecommas_async.models.smart_trade_groups import (
+    Account,
+    Leverage,
+    Margin,
+    MarketClose,
+    Position,
+    Profit,
+    ReduceFunds,
+    SmartTradeData,
+    StopLoss,
+    TakeProfit,
+)
 from threecommas_async.models.status import CLOSEABLE, CLOSING, TERMINAL, UNFILLED, Status
 
-
-class Account(Struct, frozen=True, kw_only=True, gc=False):
-    """The exchange account that a SmartTrade runs on."""
-
-    id: int | None = None
-    """Account id."""
-    type: str | None = None
-    """Kind of account, such as ``binance``; ``paper_trading`` is a paper account."""
-    name: str | None = None
-    """The name that the user gave to the account."""
-    market: str | None = None
-    """Name of the market for people."""
-    link: str | None = None
-    """Path of the account in the web application."""
-
-
-class Leverage(Struct, frozen=True, kw_only=True, gc=False):
-    """Leverage of a SmartTrade; everything but ``enabled`` is None while it is off."""
-
-    enabled: bool | None = None
-    """Leverage is in use."""
-    type: str | None = None
-    """``cross`` or ``isolated``."""
-    value: Decimal | None = None
-    """Leverage factor (5 means five times)."""
-    type_editable: bool | None = None
-    """The type can still be changed."""
-
-
-class Amount(Struct, frozen=True, kw_only=True, gc=False):
-    """An amount of the base currency."""
-
-    value: Decimal | None = None
-    """Amount in base; None while the order is idle."""
-    editable: bool | None = None
-    """The amount can be changed now; None where the API does not say."""
-
-
-class Price(Struct, frozen=True, kw_only=True, gc=False):
-    """A price of an entry, a stop, a reduction or a market close."""
-
-    value: Decimal | None = None
-    """Price in quote, fees included; None for market stops."""
-    value_without_commission: Decimal | None = None
-    """Price in quote, fees excluded."""
-    percent: Decimal | None = None
-    """The price as a distance in percent; None when it was given as a value."""
-    editable: bool | None = None
-    """The price can be changed now; None where the API does not say."""
-
-
-class TriggerPrice(Struct, frozen=True, kw_only=True, gc=False):
-    """A price that is watched on the market."""
-
-    value: Decimal | None = None
-    """Price in quote that fires; None when it was given as a percentage."""
-    type: str | None = None
-    """The market price that is watched: ``bid``, ``ask`` or ``last``."""
-    percent: Decimal | None = None
-    """The price as a distance in percent; None when it was given as a value."""
-
-
-class Total(Struct, frozen=True, kw_only=True, gc=False):
-    """What an order costs or brings."""
-
-    value: Decimal | None = None
-    """Total in quote."""
-    value_without_commission: Decimal | None = None
-    """Total in quote, fees excluded."""
-
-
-class Trailing(Struct, frozen=True, kw_only=True, gc=False):
-    """Trailing of an entry, a target or a stop."""
-
-    enabled: bool | None = None
-    """Trailing is on."""
-    percent: Decimal | None = None
-    """Trailing distance in percent (answers of 2021 show negative ones); None while off."""
-
-
-class Conditional(Struct, frozen=True, kw_only=True, gc=False):
-    """Trigger of a conditional entry or of a stop."""
-
-    price: TriggerPrice = TriggerPrice()
-    """The price that fires."""
-    trailing: Trailing = Trailing()
-    """Trailing of the trigger."""
-    order_type: str | None = None
-    """Order that is sent when it fires: ``market`` or ``limit``; None for stops."""
-    editable: bool | None = None
-    """The trigger can be changed now; None for stops."""
-
-
-class Position(Struct, frozen=True, kw_only=True, gc=False):
-    """The entry order."""
-
-    type: str | None = None
-    """Side of the entry: ``buy`` or ``sell``."""
-    order_type: str | None = None
-    """``market``, ``limit`` or ``conditional``."""
-    units: Amount = Amount()
-    """Planned amount in base; after the fill the amount held, net of a fee taken in base."""
-    price: Price = Price()
-    """Entry price in quote; after the fill total / units, truncated to the price step."""
-    total: Total = Total()
-    """Paid or received for the entry, in quote."""
-    status: Status = Status()
-    """State of the entry order; ``smart_sell`` means that the user brought the position."""
-    conditional: Conditional | None = None
-    """Trigger; None unless ``order_type`` is ``conditional``."""
-    editable: bool | None = None
-    """The entry can be changed now."""
-
-
-class StepActions(Struct, frozen=True, kw_only=True, gc=False):
-    """What can be done with one target or one reduction."""
-
-    cancelable: bool | None = None
-    """It may be cancelled. The documented answers say true even for one that is being closed."""
-    panic_sell_available: bool | None = None
-    """It may be closed at market price."""
-
-
-class TakeProfitStep(Struct, frozen=True, kw_only=True, gc=False):
-    """One take-profit target."""
-
-    id: int | None = None
-    """Trade id of the target, for the calls on single trades."""
-    position: int | None = None
-    """Number of the target, from 1; not ordered by price."""
-    order_type: str | None = None
-    """``market`` or ``limit``."""
-    status: Status = Status()
-    """State of the target."""
-    units: Amount = Amount()
-    """Amount to close, in base, rounded to the lot; its value is None while the target is idle."""
-    price: TriggerPrice = TriggerPrice()
-    """Target price in quote and the market price that is watched."""
-    volume: Decimal | None = None
-    """Share of the position for this target, in percent."""
-    total: Decimal | None = None
-    """Units times price, in quote; None while the target is idle."""
-    trailing: Trailing = Trailing()
-    """Trailing of the target."""
-    closed_at: datetime | None = None
-    """When the target closed; None while it has not, and absent before 2024-12."""
-    data: StepActions = StepActions()
-    """What can be done with the target now."""
-    editable: bool | None = None
-    """The target can be changed now."""
-
-
-class TakeProfit(Struct, frozen=True, kw_only=True, gc=False):
-    """The take-profit block."""
-
-    enabled: bool | None = None
-    """Take profit is on; stays true after the trade was cancelled or failed."""
-    price_type: str | None = None
-    """How the targets were given: ``value`` or ``percentage``."""
-    steps: tuple[TakeProfitStep, ...] = ()
-    """The targets; empty while off, while closing at market price, and after the end."""
-
-
-class Timeout(Struct, frozen=True, kw_only=True, gc=False):
-    """Delay before a stop acts."""
-
-    enabled: bool | None = None
-    """The delay is on."""
-    value: Decimal | None = None
-    """Delay in seconds; None while off."""
-
-
-class StopLoss(Struct, frozen=True, kw_only=True, gc=False):
-    """The stop-loss block; everything but ``enabled`` is empty while it is off."""
-
-    enabled: bool | None = None
-    """The stop is on."""
-    order_type: str | None = None
-    """Order that is sent when the stop fires: ``market`` or ``limit``."""
-    price_type: str | None = None
-    """How the stop was given: ``value`` or ``percentage``."""
-    breakeven: bool | None = None
-    """The stop moves to the entry price once a target was reached."""
-    status: Status | None = None
-    """State of the stop; None while it is off."""
-    conditional: Conditional = Conditional()
-    """The trigger."""
-    price: Price = Price()
-    """Limit price in quote; its value is None for market stops."""
-    units: Amount = Amount()
-    """Amount that the stop closes, in base; absent before 2024-12."""
-    total: Total = Total()
-    """Total of the stop in quote; absent before 2024-12."""
-    timeout: Timeout = Timeout()
-    """Delay before the stop acts."""
-    closed_at: datetime | None = None
-    """When the stop closed the trade."""
-    editable: bool | None = None
-    """The stop can be changed now."""
-
-
-class ReduceFundsStep(Struct, frozen=True, kw_only=True, gc=False):
-    """One order that gives up a part of the position."""
-
-    id: int | None = None
-    """Trade id of the order."""
-    type: str | None = None
-    """Kind of order: ``market`` or ``limit``."""
-    status: Status = Status()
-    """State of the order."""
-    units: Amount = Amount()
-    """Amount to give up, in base."""
-    price: Price = Price()
-    """Price in quote."""
-    total: Total = Total()
-    """Total in quote."""
-    closed_at: datetime | None = None
-    """When the order closed; None while it has not."""
-    data: StepActions = StepActions()
-    """What can be done with the order now."""
-
-
-class ReduceFunds(Struct, frozen=True, kw_only=True, gc=False):
-    """The reductions of the position."""
-
-    steps: tuple[ReduceFundsStep, ...] = ()
-    """The reductions, usually none."""
-
-
-class MarketClose(Struct, frozen=True, kw_only=True, gc=False):
-    """The order that closes the trade at market price.
-
-    Empty in every documented answer, even in the one to ``close_by_market``.
-    """
-
-    id: int | None = None
-    """Trade id of the order."""
-    type: str | None = None
-    """Kind of order (declared, never seen)."""
-    status: Status | None = None
-    """State of the order (declared, never seen)."""
-    units: Amount = Amount()
-    """Amount in base (declared, never seen)."""
-    price: Price = Price()
-    """Price in quote (declared, never seen)."""
-    total: Total = Total()
-    """Total in quote (declared, never seen)."""
-
-
-class CurrentPrice(Struct, frozen=True, kw_only=True, gc=False):
-    """The ticker of the pair when the answer was made."""
-
-    bid: Decimal | None = None
-    """Best bid in quote."""
-    ask: Decimal | None = None
-    """Best ask in quote."""
-    last: Decimal | None = None
-    """Last price in quote."""
-    quote_volume: Decimal | None = None
-    """Volume in quote."""
-    day_change_percent: Decimal | None = None
-    """Change over 24 hours, in percent."""
-
-
-class SmartTradeData(Struct, frozen=True, kw_only=True, gc=False):
-    """Computed values of a SmartTrade, and what can be done with it now."""
-
-    type: str | None = None
-    """``simple_buy``, ``simple_sell``, ``smart_trade``, ``smart_cover``, ``smart_buy`` or ``smart_sell``."""
-    created_at: datetime | None = None
-    """When the trade was created."""
-    updated_at: datetime | None = None
-    """Last change. It has been seen not to move when the status changed: no change marker."""
-    closed_at: datetime | None = None
-    """When the trade ended; None while it has not (one answer of 2021 had it on an open trade)."""
-    finished: bool | None = None
-    """True for ``finished`` and ``stop_loss_finished`` only: not the test for "ended"."""
-    editable: bool | None = None
-    """``update`` is possible."""
-    panic_sell_available: bool | None = None
-    """``close_by_market`` is possible."""
-    cancel_available: bool | None = None
-    """``cancel`` is possible."""
-    add_funds_available: bool | None = None
-    """``add_funds`` is possible."""
-    reduce_funds_available: bool | None = None
-    """``reduce_funds`` is possible."""
-    force_start_available: bool | None = None
-    """``force_start`` is possible."""
-    force_process_available: bool | None = None
-    """``force_process`` is possible; that call has no page in the documentation any more."""
-    current_price: CurrentPrice = CurrentPrice()
-    """Ticker of the pair."""
-    target_price_type: str | None = None
-    """Always ``price`` in the documentation, which does not describe it."""
-    orderbook_price_currency: str | None = None
-    """Currency of the prices."""
-    base_order_finished: bool | None = None
-    """Described as "the entry was executed", yet true in every documented answer."""
-    base_position_step_finished: bool | None = None
-    """The entry is over, also when it failed."""
-    missing_funds_to_close: Decimal | None = None
-    """Amount that the account's free balance lacks for the close."""
-    liquidation_price: Decimal | None = None
-    """Liquidation price in quote; futures only."""
-    average_enter_price: Decimal | None = None
-    """Average entry price in quote, fees included; None before the fill."""
-    average_enter_price_without_commission: Decimal | None = None
-    """Average entry price in quote, fees excluded; None before the fill."""
-    average_close_price: Decimal | None = None
-    """Average exit price in quote, fees included; None before an exit."""
-    average_close_price_without_commission: Decimal | None = None
-    """Average exit price in quote, fees excluded; None before an exit."""
-    entered_amount: Decimal | None = None
-    """Entered so far in base, added funds included; 0 before the fill."""
-    entered_total: Decimal | None = None
-    """Spent for the entry in quote, added funds included; 0 before the fill."""
-    closed_amount: Decimal | None = None
-    """Closed so far, in base."""
-    closed_total: Decimal | None = None
-    """Closed so far, in quote."""
-    commission: Decimal | None = None
-    """Fee rate of the estimates as a fraction (0.001 is 0.1 %); the fee charged can differ."""
-
-
-class Profit(Struct, frozen=True, kw_only=True, gc=False):
-    """The result; unrealised while the trade is open."""
-
-    volume: Decimal | None = None
-    """Profit in quote; None before the fill and after a cancellation or a failure."""
-    usd: Decimal | None = None
-    """Profit in USD; None together with ``volume``."""
-    percent: Decimal | None = None
-    """Profit in percent of the entered total; 0 where ``volume`` is None."""
-    roe: Decimal | None = None
-    """Return on equity in percent; futures only."""
-
-
-class Margin(Struct, frozen=True, kw_only=True, gc=False):
-    """Margin of a futures trade; None on spot and before the fill."""
-
-    amount: Decimal | None = None
-    """Margin in base."""
-    total: Decimal | None = None
-    """Margin in quote."""
+_EXACT: Final = 200
+"""Digits that hold any product of three numbers of an answer."""
 
 
 class SmartTrade(Struct, frozen=True, kw_only=True, gc=False):
@@ -412,6 +81,55 @@ class SmartTrade(Struct, frozen=True, kw_only=True, gc=False):
     """True while the position has NOT been entered (the official description says the opposite)."""
 
     @property
+    def side(self) -> str | None:
+        """Side of the entry: ``buy`` for a long, ``sell`` for a short. The same as ``position.type``."""
+        return self.position.type
+
+    @property
+    def quote(self) -> str | None:
+        """Quote currency: what stands before the first underscore of ``pair``."""
+        return self.pair.partition("_")[0] if self.pair else None
+
+    @property
+    def base(self) -> str | None:
+        """Base currency, or the futures contract: what stands after the first underscore of ``pair``.
+
+        Contracts hold further underscores (``USDT_BTCUSDT_UMCBL``, in recorded answers of 2025).
+        """
+        return self.pair.partition("_")[2] if self.pair else None
+
+    @property
+    def is_filled(self) -> bool:
+        """The position is held: ``is_position_not_filled`` is false, or else something was entered."""
+        if self.is_position_not_filled is not None:
+            return not self.is_position_not_filled
+        return bool(self.data.entered_amount)
+
+    @property
+    def unrealised_profit(self) -> Decimal | None:
+        """What closing at the ticker of this answer would bring in all, in quote; None while not filled.
+
+        A long brings ``units * bid * (1 - commission) - entered_total``, a short
+        ``entered_total - units * ask * (1 + commission)``. Derived from the documented open trades, where it
+        equals ``profit.volume`` to the last digit; the fee that is really charged can differ.
+        """
+        units, entered, rate = self.position.units.value, self.data.entered_total, self.data.commission
+        bid, ask = self.data.current_price.bid, self.data.current_price.ask
+        if (
+            not self.is_filled
+            or units is None
+            or entered is None
+            or rate is None
+            or bid is None
+            or ask is None
+        ):
+            return None
+        with localcontext(prec=_EXACT):
+            if self.side == "sell":
+                return entered - units * ask * (1 + rate)
+            return units * bid * (1 - rate) - entered
+
+    @property
     def is_terminal(self) -> bool:
         """The trade has ended: a terminal state, or ``data.finished``. See `TERMINAL`."""
         return self.status.code in TERMINAL or self.data.finished is True
@@ -428,7 +146,10 @@ class SmartTrade(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def is_unfilled(self) -> bool:
-        """The entry has not been filled: the trade can be cancelled, not closed. See `UNFILLED`."""
+        """The entry has not been filled: the trade cannot be closed. See `UNFILLED`.
+
+        It can be cancelled instead, but for the first moment, while it is ``created``.
+        """
         return self.status.code in UNFILLED
 
     @property

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import time
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
-from threecommas_async import batch, endpoints
+from threecommas_async import batch, endpoints, follow
+from threecommas_async.models import rules
+from threecommas_async.models.order import FundsOrder, Note
+from threecommas_async.models.order_groups import OrderValue, exact
+from threecommas_async.resources.walk import PAGE_SIZE, SmartTradeWalk
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from datetime import datetime
 
     from threecommas_async.batch import BatchReport, IdsOrTrades, OnUnfilled, Verdict
-    from threecommas_async.models.decoding import Malformed, Page
-    from threecommas_async.models.order import SmartTradeOrder
+    from threecommas_async.models.decoding import Page
+    from threecommas_async.models.order import SmartTradeOrder, SmartTradeUpdate
+    from threecommas_async.models.order_groups import MarketOrLimit, Number
     from threecommas_async.models.smart_trade import SmartTrade
+    from threecommas_async.models.trade import ReduceFundsInfo, Trade
     from threecommas_async.session import Session
 
 Kind = Literal["simple_buy", "simple_sell", "smart_trade", "smart_cover", "smart_buy", "smart_sell"]
@@ -24,12 +28,9 @@ StatusFilter = Literal[
     "all", "active", "finished", "successfully_finish", "successfully_finished", "cancelled", "failed"
 ]
 """The fourth one is spelled both ways: the documentation changed after 2024-11 and no example settles it."""
+OrderDirection = Literal["ASC", "DESC"]
 OrderBy = Literal["created_at", "updated_at", "closed_at", "status", "profit", "profit_percentage"]
 
-PAGE_SIZE: Final = 100
-"""The most trades that one page can hold."""
-MAX_PAGES: Final = 10_000
-"""Pages after which a walk is given up: a million trades."""
 
 _log = logging.getLogger("threecommas_async.decoding")
 
@@ -52,9 +53,9 @@ class SmartTrades:
         account_id: int | None = None,
         pair: str | None = None,
         type: Kind | None = None,
-        status: StatusFilter | None = None,
+        status: StatusFilter = "all",
         order_by: OrderBy | None = None,
-        order_direction: Literal["ASC", "DESC"] | None = None,
+        order_direction: OrderDirection | None = None,
         from_: datetime | None = None,
         to: datetime | None = None,
         base: str | None = None,
@@ -71,7 +72,7 @@ class SmartTrades:
             account_id: Only this account.
             pair: Only this pair, QUOTE_BASE.
             type: Only this kind.
-            status: Only these states; what the API takes for None is not documented.
+            status: Only these states; ``active`` has those that have not ended.
             order_by: Sort key; None is the API's default, the status.
             order_direction: Sort direction; None is the API's default, DESC.
             from_: Created at or after this instant, aware.
@@ -83,10 +84,19 @@ class SmartTrades:
             The trades that could be read; ``malformed`` names those that could not.
 
         Raises:
-            ValueError: ``page`` or ``per_page`` is out of range, or an instant is naive.
+            ValueError: ``page`` or ``per_page`` is out of range, a filter has a value that the API does not
+                know, or an instant is naive. Nothing was sent.
         """
         if page < 1 or not 1 <= per_page <= PAGE_SIZE:
             raise ValueError(f"page must be at least 1 and per_page 1 to {PAGE_SIZE}: {page!r}, {per_page!r}")
+        for name, value, allowed in (
+            ("type", type, Kind),
+            ("status", status, StatusFilter),
+            ("order_by", order_by, OrderBy),
+            ("order_direction", order_direction, OrderDirection),
+        ):
+            if value is not None and value not in get_args(allowed):
+                raise ValueError(f"{name} must be one of {', '.join(get_args(allowed))}, not {value!r}")
         query = {
             "page": page,
             "per_page": per_page,
@@ -114,8 +124,8 @@ class SmartTrades:
         account_id: int | None = None,
         pair: str | None = None,
         type: Kind | None = None,
-        status: StatusFilter | None = None,
-        order_direction: Literal["ASC", "DESC"] = "DESC",
+        status: StatusFilter = "all",
+        order_direction: OrderDirection = "DESC",
         from_: datetime | None = None,
         to: datetime | None = None,
         base: str | None = None,
@@ -125,13 +135,14 @@ class SmartTrades:
 
         Pages are ordered by creation, which does not change. With ``status="active"`` trades still drop
         out of the list while it is walked (you may be closing them), and others move up past the page
-        that is read next: after the last page the walk begins anew until it finds nothing new.
+        that is read next. So a walk over more than one page begins anew until it finds nothing new, which
+        takes twice the requests at least.
 
         Args:
             account_id: Only this account.
             pair: Only this pair, QUOTE_BASE.
             type: Only this kind.
-            status: Only these states.
+            status: Only these states; ``active`` has those that have not ended.
             order_direction: ``DESC`` begins with the newest trade.
             from_: Created at or after this instant, aware.
             to: Created at or before this instant, aware.
@@ -140,6 +151,9 @@ class SmartTrades:
 
         Returns:
             An asynchronous iterable of trades; its ``malformed`` names those that could not be read.
+
+        Raises:
+            ThreeCommasError: While iterating: a call failed, or the list does not end (a million trades).
         """
         return SmartTradeWalk(
             self.list,
@@ -162,18 +176,143 @@ class SmartTrades:
         """
         return await self._session.call(endpoints.GET_SMART_TRADE, path={"id": id})
 
-    async def create(self, order: SmartTradeOrder, /) -> SmartTrade:
+    async def create(self, order: SmartTradeOrder, /, *, validate: bool = True) -> SmartTrade:
         """Create a SmartTrade.
 
         Accepted is not filled: the trade comes back as ``created`` or ``waiting_position``. The order is
         sent again only if it provably never left.
 
+        Args:
+            order: The order; `SmartTradeOrder` has a constructor for each of the six kinds.
+            validate: Hold the order against the documented rules first; False sends it as it is, for the day
+                when the server's rules change.
+
         Raises:
+            ValueError: The order breaks documented rules; nothing was sent.
             InvalidRequestError: The order was refused; ``attributes`` say which value and why.
             PermissionDeniedError: The account is not yours, or the key may not trade.
             OutcomeUnknownError: The answer was lost: list the newest trades before you repeat the order.
         """
+        if validate:
+            rules.check_order(order)
         return await self._session.call(endpoints.CREATE_SMART_TRADE, body=order)
+
+    async def update(self, id: int, update: SmartTradeUpdate, /, *, validate: bool = True) -> SmartTrade:
+        """Change the leverage, the entry, the targets or the stop of a SmartTrade.
+
+        Possible while it is ``waiting_position`` or ``waiting_targets``. Only what is set in ``update`` is
+        sent. A group that is sent replaces the old one whole: a target that is not repeated in
+        ``take_profit.steps`` is gone, and the answer gives new ids to all of them (documented example).
+
+        Args:
+            id: SmartTrade id.
+            update: The changes.
+            validate: Hold the changes against the documented rules before they are sent.
+
+        Raises:
+            ValueError: The changes break documented rules; nothing was sent.
+            NotFoundError: No such trade for this key.
+            InvalidRequestError: The trade cannot be changed in its state, or a value was refused.
+            OutcomeUnknownError: The answer was lost: `get` shows what the trade looks like now.
+        """
+        if validate:
+            rules.check_update(update)
+        return await self._session.call(endpoints.UPDATE_SMART_TRADE, path={"id": id}, body=update)
+
+    async def add_funds(
+        self,
+        id: int,
+        /,
+        *,
+        units: Number,
+        order_type: MarketOrLimit = "market",
+        price: Number | None = None,
+        validate: bool = True,
+    ) -> SmartTrade:
+        """Add to the position of a SmartTrade.
+
+        Possible while it is ``waiting_position`` or ``waiting_targets`` and does not trail, and not for
+        simple buys and sells. The answer is the SmartTrade; the order that was made is in `list_trades`, and
+        `cancel_trade` cancels it.
+
+        Args:
+            id: SmartTrade id.
+            units: Amount to add, in base.
+            order_type: Kind of the order.
+            price: Price in quote, for a limit order.
+            validate: Hold the order against the documented rules before it is sent.
+
+        Raises:
+            ValueError: The order breaks documented rules; nothing was sent.
+            NotFoundError: No such trade for this key.
+            InvalidRequestError: The state does not allow it, or the exchange's bounds refuse the amount.
+            OutcomeUnknownError: The answer was lost: `list_trades` shows whether there is a new order.
+        """
+        funds = _funds(units, order_type, price, validate=validate)
+        return await self._session.call(endpoints.ADD_FUNDS, path={"id": id}, body=funds)
+
+    async def reduce_funds_info(self, id: int, /) -> ReduceFundsInfo:
+        """Read how much of a position can be given up.
+
+        A read, yet the key needs the permission to write.
+
+        Args:
+            id: SmartTrade id.
+
+        Raises:
+            NotFoundError: No such trade for this key.
+            InvalidRequestError: The trade is not ``waiting_targets``.
+        """
+        return await self._session.call(endpoints.REDUCE_FUNDS_INFO, path={"id": id})
+
+    async def reduce_funds(
+        self,
+        id: int,
+        /,
+        *,
+        units: Number,
+        order_type: MarketOrLimit = "market",
+        price: Number | None = None,
+        validate: bool = True,
+    ) -> SmartTrade:
+        """Give up a part of the position of a SmartTrade.
+
+        Possible while it is ``waiting_targets``. It comes back as ``pending_reduce_funds``.
+
+        Args:
+            id: SmartTrade id.
+            units: Amount to give up in base, at most what `reduce_funds_info` says.
+            order_type: Kind of the order.
+            price: Price in quote, for a limit order.
+            validate: Hold the order against the documented rules before it is sent.
+
+        Raises:
+            ValueError: The order breaks documented rules; nothing was sent.
+            NotFoundError: No such trade for this key.
+            InvalidRequestError: The trade is in another state, or the amount is refused.
+            OutcomeUnknownError: The answer was lost: `list_trades` shows whether there is a new order.
+        """
+        funds = _funds(units, order_type, price, validate=validate)
+        return await self._session.call(endpoints.REDUCE_FUNDS, path={"id": id}, body=funds)
+
+    async def set_note(self, id: int, note: str, /, *, validate: bool = True) -> SmartTrade:
+        """Replace the note of a SmartTrade.
+
+        Sent again after a lost answer: twice has the effect of once.
+
+        Args:
+            id: SmartTrade id.
+            note: 1 to 300 characters; it comes back as ``note_raw``, and HTML-escaped as ``note``.
+            validate: Hold the note against the documented length before it is sent.
+
+        Raises:
+            ValueError: The note is empty, too long or cannot be sent; nothing was sent.
+            NotFoundError: No such trade for this key.
+            OutcomeUnknownError: No attempt was answered: `get` shows the note.
+        """
+        if validate:
+            rules.check_note(note)
+        return await self._session.call(endpoints.SET_NOTE, path={"id": id}, body=Note(note=note))
 
     async def cancel(self, id: int, /) -> SmartTrade:
         """Cancel a SmartTrade; what was bought or sold stays as it is.
@@ -186,7 +325,8 @@ class SmartTrades:
 
         Raises:
             NotFoundError: No such trade for this key.
-            InvalidRequestError: The trade cannot be cancelled in its state.
+            InvalidRequestError: The trade cannot be cancelled in its state (or `PermissionDeniedError`: not
+                documented).
             OutcomeUnknownError: The answer was lost: `get` shows whether the trade is being cancelled.
         """
         return await self._session.call(endpoints.CANCEL_SMART_TRADE, path={"id": id})
@@ -202,7 +342,8 @@ class SmartTrades:
 
         Raises:
             NotFoundError: No such trade for this key.
-            InvalidRequestError: The trade cannot be closed in its state.
+            InvalidRequestError: The trade cannot be closed in its state (or `PermissionDeniedError`: not
+                documented).
             OutcomeUnknownError: The answer was lost: `get` shows whether the trade is closing.
         """
         return await self._session.call(endpoints.CLOSE_BY_MARKET, path={"id": id})
@@ -217,10 +358,39 @@ class SmartTrades:
 
         Raises:
             NotFoundError: No such trade for this key.
-            InvalidRequestError: The entry is in no such state.
+            InvalidRequestError: The entry is in no such state (or `PermissionDeniedError`: not documented).
             OutcomeUnknownError: The answer was lost: `get` shows the state of the entry.
         """
         return await self._session.call(endpoints.FORCE_START, path={"id": id})
+
+    async def force_process(self, id: int, /) -> SmartTrade:
+        """Have a SmartTrade carry out now what it is waiting for.
+
+        The call has no page in the documentation any more (the last one was of 2022), yet answers still say
+        whether it is possible: ``data.force_process_available``.
+
+        Args:
+            id: SmartTrade id.
+
+        Raises:
+            NotFoundError: No such trade for this key, or the call is gone.
+            OutcomeUnknownError: The answer was lost: `get` shows the state of the trade.
+        """
+        return await self._session.call(endpoints.FORCE_PROCESS, path={"id": id})
+
+    async def list_trades(self, smart_trade_id: int, /) -> Page[Trade]:
+        """Read the orders of a SmartTrade: its entry, targets, stop and reductions, all of them.
+
+        Args:
+            smart_trade_id: SmartTrade id.
+
+        Returns:
+            The orders that could be read; ``malformed`` names those that could not.
+
+        Raises:
+            NotFoundError: No such trade for this key.
+        """
+        return await self._session.call(endpoints.LIST_TRADES, path={"smart_trade_id": smart_trade_id})
 
     async def close_trade_by_market(self, smart_trade_id: int, trade_id: int, /) -> SmartTrade:
         """Close one take-profit target at market price.
@@ -234,11 +404,31 @@ class SmartTrades:
 
         Raises:
             NotFoundError: No such trade or target for this key.
-            InvalidRequestError: The target is in no such state.
+            InvalidRequestError: The target is in no such state (or `PermissionDeniedError`: not documented).
             OutcomeUnknownError: The answer was lost: `get` shows the state of the target.
         """
         return await self._session.call(
-            endpoints.CLOSE_STEP, path={"smart_trade_id": smart_trade_id, "trade_id": trade_id}
+            endpoints.CLOSE_TRADE, path={"smart_trade_id": smart_trade_id, "trade_id": trade_id}
+        )
+
+    async def cancel_trade(self, smart_trade_id: int, trade_id: int, /) -> SmartTrade:
+        """Cancel one order of a SmartTrade: a target, the stop, or an order of `add_funds`.
+
+        Cancelling the last target or the stop cancels the whole SmartTrade. The answer may still list the
+        order as it was: the cancellation is carried out later.
+
+        Args:
+            smart_trade_id: SmartTrade id.
+            trade_id: Id of the order, as in `list_trades` and ``take_profit.steps``.
+
+        Raises:
+            NotFoundError: No such trade or order for this key.
+            InvalidRequestError: The order cannot be cancelled in its state (or a `PermissionDeniedError`: not
+                documented).
+            OutcomeUnknownError: The answer was lost: `list_trades` shows the state of the order.
+        """
+        return await self._session.call(
+            endpoints.CANCEL_TRADE, path={"smart_trade_id": smart_trade_id, "trade_id": trade_id}
         )
 
     async def close_many(
@@ -254,106 +444,58 @@ class SmartTrades:
 
         One trade never costs the others: each gets a verdict. The batch stops when every further call would
         meet the same refusal (401, 418, the plan, a closed client), and the rest is ``SKIPPED``. It is
-        safe to run it again: what is closed is ``ALREADY_CLOSED``.
+        safe to run it again: what has ended or is ending is ``ALREADY_CLOSED``. When the batch itself is
+        cancelled (Ctrl-C) there is no report: run it again.
 
         Args:
-            trades: Ids or trades, from any iterable or asynchronous iterable; closed in its order. A trade
-                that has been read already saves a request where it has ended or its entry is not filled.
-            on_unfilled: What to do with a trade whose entry is not filled, which cannot be closed.
+            trades: Ids or trades, from any iterable or asynchronous iterable; closed in its order, each once.
+                A trade that had ended when it was read costs no request.
+            on_unfilled: What to do with a trade whose entry is not filled, which cannot be closed:
+                ``"cancel"`` it, or ``"skip"`` it. It is read anew before, since it may be filled by now.
             concurrency: Calls in flight at most.
             on_progress: Called after each verdict with the number of verdicts so far, the number of trades
                 (None if the iterable does not know) and the verdict.
 
         Raises:
-            ValueError: An item of a list is no id and no trade; nothing was sent. From an iterator such
-                an item is ``REFUSED``.
+            ValueError: An option cannot be used, or an item of a list is no id and no trade; nothing was
+                sent. From an iterator such an item is ``REFUSED``.
+            BatchInterruptedError: The iterable failed; the error holds the report on what it had given.
         """
         return await batch.close_many(
             self, trades, on_unfilled=on_unfilled, concurrency=concurrency, on_progress=on_progress
         )
 
     async def wait_closed(
-        self, ids: Iterable[int], /, *, timeout: float, poll_every: float = 2.0
+        self, trades: Iterable[int | SmartTrade], /, *, timeout: float, poll_every: float = 10.0
     ) -> Mapping[int, SmartTrade]:
         """Follow trades until all of them have ended.
 
-        Polls list pages: one request for 100 trades, not one for each.
+        Reads list pages from the newest trade down to the oldest of those that have not ended: one request
+        for 100 trades instead of one for each. With the published limit a poll every ten seconds of 1 000
+        trades takes the greater part of it.
 
         Args:
-            ids: SmartTrade ids.
-            timeout: Seconds after which to give up.
-            poll_every: Seconds between two walks over the list.
+            trades: Ids or trades.
+            timeout: Seconds after which to give up, waits for the request limit included.
+            poll_every: Seconds between two polls.
 
         Returns:
             The ended trades by id.
 
         Raises:
-            TimeoutError: Some trades have not ended in time.
-            NotFoundError: An id is not in the list of this key's trades.
+            ValueError: An item is no id and no trade, or ``poll_every`` is not positive.
+            NotEndedError: Some trades have not ended in time; a `TimeoutError` that holds the others.
+            NotFoundError: An id is not among the trades of this key.
         """
-        wanted = set(ids)
-        ended: dict[int, SmartTrade] = {}
-        give_up_at = time.monotonic() + timeout
-        while True:
-            if len(ended) == len(wanted):
-                return ended
-            found = await self._look_up(wanted - ended.keys())
-            ended |= {trade.id: trade for trade in found if trade.is_terminal}
-            if time.monotonic() + poll_every > give_up_at:
-                raise TimeoutError(
-                    f"{len(wanted) - len(ended)} of {len(wanted)} trades have not ended in time"
-                )
-            await asyncio.sleep(poll_every)
-
-    async def _look_up(self, ids: set[int]) -> tuple[SmartTrade, ...]:
-        found: dict[int, SmartTrade] = {}
-        async for trade in self.iterate(status="all"):
-            if trade.id in ids:
-                found[trade.id] = trade
-            if len(found) == len(ids):
-                break
-        return (*found.values(), *[await self.get(missing) for missing in ids - found.keys()])
+        return await follow.until_ended(self, trades, timeout=timeout, poll_every=poll_every)
 
 
-class SmartTradeWalk:
-    """All trades that match some filters: an asynchronous iterable. See `SmartTrades.iterate`."""
-
-    def __init__(self, read_page: Callable[..., Any], **filters: Any) -> None:
-        self._read_page = read_page
-        self._filters = filters
-        self._malformed: dict[tuple[int | None, str], Malformed] = {}
-
-    @property
-    def malformed(self) -> tuple[Malformed, ...]:
-        """The trades passed by so far that could not be read."""
-        return tuple(self._malformed.values())
-
-    async def __aiter__(self) -> AsyncIterator[SmartTrade]:
-        seen: set[int] = set()
-        while True:
-            pages = found = 0
-            async for page in self._pages():
-                pages += 1
-                for trade in page:
-                    if trade.id not in seen:
-                        seen.add(trade.id)
-                        found += 1
-                        yield trade
-            if not found or pages == 1 or self._filters["status"] != "active":
-                return
-
-    async def _pages(self) -> AsyncIterator[Page[SmartTrade]]:
-        previous: Page[SmartTrade] | None = None
-        for number in range(1, MAX_PAGES + 1):
-            page: Page[SmartTrade] = await self._read_page(
-                page=number, per_page=PAGE_SIZE, order_by="created_at", **self._filters
-            )
-            self._malformed |= {(bad.id, bad.fault): bad for bad in page.malformed}
-            yield page
-            if page.received < PAGE_SIZE or (previous and _ids(page) == _ids(previous)):
-                return
-            previous = page
-
-
-def _ids(page: Page[SmartTrade]) -> tuple[int, ...]:
-    return tuple(trade.id for trade in page)
+def _funds(units: Number, order_type: MarketOrLimit, price: Number | None, *, validate: bool) -> FundsOrder:
+    funds = FundsOrder(
+        order_type=order_type,
+        units=OrderValue(value=exact("units", units)),
+        price=None if price is None else OrderValue(value=exact("price", price)),
+    )
+    if validate:
+        rules.check_funds(funds)
+    return funds

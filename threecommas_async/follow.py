@@ -1,0 +1,60 @@
+"""Following trades to their end with list pages."""
+
+from __future__ import annotations
+
+import asyncio
+import reprlib
+from typing import TYPE_CHECKING, Protocol
+
+from threecommas_async.batch import read_item
+from threecommas_async.errors import NotEndedError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterable, Iterable
+    from typing import Literal
+
+    from threecommas_async.models.smart_trade import SmartTrade
+
+
+class FollowingCalls(Protocol):
+    """The calls that following needs."""
+
+    async def get(self, id: int, /) -> SmartTrade: ...
+    def iterate(self, *, status: Literal["all"]) -> AsyncIterable[SmartTrade]: ...
+
+
+async def until_ended(
+    calls: FollowingCalls, trades: Iterable[int | SmartTrade], *, timeout: float, poll_every: float
+) -> dict[int, SmartTrade]:
+    """Poll until all trades have ended; see ``SmartTrades.wait_closed``."""
+    if not poll_every > 0:
+        raise ValueError(f"poll_every must be a positive number of seconds, not {poll_every!r}")
+    items = [read_item(item) for item in trades]
+    ended = {id: trade for id, trade in items if trade and trade.is_terminal}
+    left = {id for id, _ in items} - ended.keys()
+    try:
+        async with asyncio.timeout(timeout):
+            while left:
+                found = await _look_up(calls, left)
+                ended |= {trade.id: trade for trade in found if trade.is_terminal}
+                left -= ended.keys()
+                if left:
+                    await asyncio.sleep(poll_every)
+    except TimeoutError:
+        raise NotEndedError(
+            f"{len(left)} trades have not ended within {timeout:g} s: {reprlib.repr(sorted(left))}",
+            ended=ended,
+            pending=left,
+        ) from None
+    return ended
+
+
+async def _look_up(calls: FollowingCalls, ids: set[int]) -> list[SmartTrade]:
+    found: dict[int, SmartTrade] = {}
+    walk = calls.iterate(status="all").__aiter__()
+    async for trade in walk:
+        if trade.id in ids:
+            found[trade.id] = trade
+        if len(found) == len(ids):
+            break
+    return [*found.values(), *[await calls.get(missing) for missing in ids - found.keys()]]

@@ -1,0 +1,60 @@
+"""Walking over all pages of a list."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from threecommas_async.errors import ThreeCommasError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+
+    from threecommas_async.models.decoding import Malformed, Page
+    from threecommas_async.models.smart_trade import SmartTrade
+
+PAGE_SIZE: Final = 100
+"""The most trades that one page can hold."""
+MAX_PAGES: Final = 10_000
+"""Pages after which a walk is given up."""
+
+
+class SmartTradeWalk:
+    """All trades that match some filters: an asynchronous iterable. See ``SmartTrades.iterate``."""
+
+    def __init__(self, read_page: Callable[..., Awaitable[Page[SmartTrade]]], **filters: Any) -> None:
+        self._read_page = read_page
+        self._filters = filters
+        self._malformed: dict[tuple[int | None, str], Malformed] = {}
+
+    @property
+    def malformed(self) -> tuple[Malformed, ...]:
+        """The trades passed by so far that could not be read."""
+        return tuple(self._malformed.values())
+
+    async def __aiter__(self) -> AsyncIterator[SmartTrade]:
+        seen: set[int] = set()
+        while True:
+            pages = found = 0
+            async for page in self._pages():
+                pages += 1
+                for trade in page:
+                    if trade.id not in seen:
+                        seen.add(trade.id)
+                        found += 1
+                        yield trade
+            if not found or pages == 1 or self._filters["status"] != "active":
+                return
+
+    async def _pages(self) -> AsyncIterator[Page[SmartTrade]]:
+        previous: tuple[int, ...] = ()
+        for number in range(1, MAX_PAGES + 1):
+            page = await self._read_page(
+                page=number, per_page=PAGE_SIZE, order_by="created_at", **self._filters
+            )
+            self._malformed |= {(bad.id, bad.fault): bad for bad in page.malformed}
+            yield page
+            ids = tuple(trade.id for trade in page)
+            if page.received < PAGE_SIZE or ids == previous:
+                return
+            previous = ids
+        raise ThreeCommasError(f"the list of SmartTrades does not end: gave up after {MAX_PAGES} pages")
