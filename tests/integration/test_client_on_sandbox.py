@@ -17,6 +17,7 @@ from threecommas_async import (
     AuthenticationError,
     BannedError,
     InvalidRequestError,
+    NotEndedError,
     NotFoundError,
     OrderPosition,
     OrderTakeProfit,
@@ -221,7 +222,7 @@ async def test_refusals_have_their_class() -> None:
                 position=OrderPosition(type="buy", order_type="limit", units=OrderValue(value=Decimal(15))),
             )
             with pytest.raises(InvalidRequestError) as invalid:
-                await client.smart_trades.create(bad)
+                await client.smart_trades.create(bad, validate=False)
             assert any("price" in key for key in invalid.value.attributes)
             assert invalid.value.request_id
         options: dict[str, Any] = sandbox.credentials() | {"api_secret": "wrong"}
@@ -263,13 +264,23 @@ async def test_filters_arrive() -> None:
         assert len(await trades.list(from_=datetime(2999, 1, 1, tzinfo=UTC))) == 0
 
 
+def exchange_trade(sandbox: Sandbox, status: str) -> int:
+    [id] = sandbox.exchange.seed(1, [status])
+    return id
+
+
 async def test_wait_closed_says_what_it_cannot_follow() -> None:
     async with Sandbox(trades=1, time_scale=1) as sandbox, ThreeCommas(**sandbox.credentials()) as client:
         [id] = sandbox.exchange.trades
-        with pytest.raises(TimeoutError, match="1 of 1"):
-            await client.smart_trades.wait_closed([id], timeout=0.05, poll_every=0.02)
+        ended = exchange_trade(sandbox, "panic_sold")
+        with pytest.raises(NotEndedError, match="1 trades have not ended") as caught:
+            await client.smart_trades.wait_closed([id, ended], timeout=0.2, poll_every=0.02)
+        assert caught.value.pending == {id}
+        assert caught.value.ended[ended].status.code == "panic_sold"
         with pytest.raises(NotFoundError):
-            await client.smart_trades.wait_closed([id + 1], timeout=1)
+            await client.smart_trades.wait_closed([999_999_999], timeout=1)
+        with pytest.raises(ValueError, match="poll_every"):
+            await client.smart_trades.wait_closed([id], timeout=1, poll_every=0)
         assert await client.smart_trades.wait_closed([], timeout=1) == {}
 
 
