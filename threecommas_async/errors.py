@@ -144,7 +144,7 @@ class APIStatusError(ThreeCommasError):
         self.status = status
         self.error = error
         self.description = description
-        self.attributes = dict(attributes or {})
+        self.attributes: dict[str, tuple[str, ...]] = dict(attributes or {})
         self.request_id = request_id
         self.endpoint = endpoint
         self.path = path
@@ -252,5 +252,5 @@ class NotEndedError(ThreeCommasError, TimeoutError):
         pending: Iterable[int] = (),
     ) -> None:
         super().__init__(message)
-        self.ended = dict(ended or {})
-        self.pending = frozenset(pending)
+        self.ended: dict[int, SmartTrade] = dict(ended or {})
+        self.pending: frozenset[int] = frozenset(pending)

@@ -71,7 +71,7 @@ class Limiter:
     __slots__ = ("_free", "_paused_until", "_returned", "_turnstile", "_waiting", "limit")
 
     def __init__(self, limit: RateLimit = GENERAL) -> None:
-        self.limit = limit
+        self.limit: RateLimit = limit
         # Each slot is a bucket for one request a period, beside the instant when it will be empty.
         # Slots are returned in the order of those instants: the first to be free is at the left.
         self._free = deque((-math.inf, self._bucket()) for _ in range(limit.requests))

@@ -1,0 +1,57 @@
+"""Every public name says what it means, fields included: a string under each field is its docstring."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import threecommas_async
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKAGE = Path(threecommas_async.__file__).parent
+MODULES = sorted(
+    path for folder in (PACKAGE, PACKAGE / "models", PACKAGE / "resources") for path in folder.glob("*.py")
+)
+
+
+def undocumented(module: ast.Module) -> Iterator[str]:
+    if ast.get_docstring(module) is None:
+        yield "the module"
+    for node in module.body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield from undocumented_in(node)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
+            if ast.get_docstring(node) is None:
+                yield node.name
+
+
+def undocumented_in(node: ast.ClassDef) -> Iterator[str]:
+    documentation = ast.get_docstring(node)
+    if documentation is None:
+        yield node.name
+    bases = {base.id for base in node.bases if isinstance(base, ast.Name)}
+    for member, follower in zip(node.body, [*node.body[1:], None], strict=True):
+        match member:
+            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+                overload = any(
+                    isinstance(by, ast.Name) and by.id == "overload" for by in member.decorator_list
+                )
+                if not name.startswith("_") and not overload and "Protocol" not in bases:
+                    if ast.get_docstring(member) is None:
+                        yield f"{node.name}.{name}"
+            case ast.AnnAssign(target=ast.Name(id=name)) if not name.startswith("_"):
+                under = isinstance(follower, ast.Expr) and isinstance(follower.value, ast.Constant)
+                if not under and f"{name}:" not in (documentation or ""):
+                    yield f"{node.name}.{name}"
+            case _:
+                pass
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_every_public_method_and_field_has_a_docstring(path: Path) -> None:
+    assert list(undocumented(ast.parse(path.read_text(encoding="utf-8")))) == []
