@@ -63,7 +63,7 @@ class Outcome:
     id: int | None
     verdict: Verdict
     trade: SmartTrade | None = None
-    error: Exception | None = None
+    error: BaseException | None = None
 
     def __str__(self) -> str:
         return f"{self.id}: {self.verdict}" + (f" ({self.error})" if self.error else "")
@@ -135,7 +135,7 @@ async def close_many(
         raise ValueError(f"concurrency must be at least 1, not {concurrency!r}")
     if on_unfilled not in ("cancel", "skip"):
         raise ValueError(f'on_unfilled must be "cancel" or "skip", not {on_unfilled!r}')
-    if not isinstance(trades, Iterable | AsyncIterable):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+    if isinstance(trades, str | bytes) or not isinstance(trades, Iterable | AsyncIterable):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
         raise ValueError(f"give an iterable of ids or trades, such as [42], not {reprlib.repr(trades)}")
     if iscoroutinefunction(on_progress):
         raise ValueError("on_progress must be a plain function, not a coroutine function")
@@ -143,6 +143,7 @@ async def close_many(
         trades = list(trades)
         for item in trades:
             read_item(item)
+        concurrency = min(concurrency, len(trades))
     batch = _Batch(calls, trades, on_unfilled, on_progress)
     started = clock()
     async with asyncio.TaskGroup() as workers:
@@ -178,7 +179,7 @@ class _Batch:
         on_progress: Callable[[int, int | None, Verdict], object] | None,
     ) -> None:
         self.outcomes: dict[int, Outcome] = {}
-        self.source_error: Exception | None = None
+        self.source_error: BaseException | None = None
         self._calls = calls
         self._total = len(trades) if isinstance(trades, Sized) else None
         self._items = _enumerate(trades)
@@ -198,6 +199,11 @@ class _Batch:
         async with self._turnstile:  # An async generator serves one at a time.
             try:
                 return await anext(self._items, None)
+            except asyncio.CancelledError as problem:
+                if _is_cancelled():
+                    raise
+                self.source_error = problem
+                return None
             except Exception as problem:  # noqa: BLE001 - the caller's iterable may raise anything
                 self.source_error = problem
                 return None
@@ -207,7 +213,9 @@ class _Batch:
             return
         try:
             self._on_progress(len(self.outcomes), self._total, verdict)
-        except Exception:  # noqa: BLE001 - the caller's function may raise anything
+        except (Exception, asyncio.CancelledError):
+            if _is_cancelled():
+                raise
             _log.exception("on_progress raised; the batch goes on")
 
     async def _outcome(self, item: int | SmartTrade) -> Outcome:
@@ -233,6 +241,11 @@ class _Batch:
             if isinstance(problem, _STOPS_A_BATCH):
                 self._stopped_by = problem
             return Outcome(trade_id, Verdict.REFUSED, seen, problem)
+        except (Exception, asyncio.CancelledError) as problem:
+            if _is_cancelled():
+                raise
+            _log.exception("closing SmartTrade %s failed unexpectedly; the batch goes on", trade_id)
+            return Outcome(trade_id, Verdict.UNKNOWN, seen, problem)
 
     async def _end(self, trade_id: int, seen: SmartTrade | None) -> Outcome:
         if seen and not seen.is_open:
@@ -277,13 +290,19 @@ class _Batch:
         return Outcome(trade.id, Verdict.CANCELLED, cancelled)
 
 
+def _is_cancelled() -> bool:
+    """Whether this task is being cancelled: a `CancelledError` may also come from something it awaits."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
 def read_item(item: object) -> tuple[int, SmartTrade | None]:
     """Return the id of an item of a batch, and the trade if it is one.
 
     Raises:
         ValueError: It is no SmartTrade and no positive whole number.
     """
-    if isinstance(item, SmartTrade):
+    if isinstance(item, SmartTrade) and item.id > 0:
         return item.id, item
     if isinstance(item, bool) or not isinstance(item, int) or item < 1:
         raise ValueError(f"not a SmartTrade and not the id of one: {reprlib.repr(item)}")

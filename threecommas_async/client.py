@@ -12,7 +12,7 @@ from threecommas_async.endpoints import BASE_URL
 from threecommas_async.limits import GENERAL, Limiter, RateLimit
 from threecommas_async.resources.smart_trades import SmartTrades
 from threecommas_async.session import Session
-from threecommas_async.transport import Transport, read_base_url
+from threecommas_async.transport import Transport, read_base_url, read_proxy
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -50,8 +50,9 @@ class ThreeCommas:
             does not count.
         max_wait: The longest acceptable wait for the request limit in seconds. A call whose permit is further
             away raises `LimitWaitError` at once; None waits as long as it takes.
-        session: An `aiohttp.ClientSession` to use. It stays the caller's and is not closed.
-        proxy: URL of an HTTP proxy. Proxies of the environment are not used.
+        session: An `aiohttp.ClientSession` to use. It stays the caller's and is not closed. Its middlewares
+            do not apply; whether connections are kept and the environment's proxies used is as it says.
+        proxy: URL of an HTTP proxy.
         json_payload: How a JSON body joins the signed payload: ``"path?body"`` or ``"path+body"``. None is
             the form that is documented for the kind of key, ``path?body`` for HMAC and ``path+body`` for
             RSA. Public clients use both forms for both kinds.
@@ -82,23 +83,19 @@ class ThreeCommas:
         json_payload: signing.JsonPayload | None = None,
     ) -> None:
         try:
+            _check_options(mode, timeout, max_wait, limits)
             credentials = signing.make_credentials(
                 api_key, api_secret, rsa_private_key, json_payload=json_payload
             )
+            url = read_base_url(base_url)
+            transport = Transport(url, session=session, proxy=read_proxy(proxy))
         finally:
             # A traceback that shows locals must not show these.
-            del api_key, api_secret, rsa_private_key
-        if mode not in ("real", "paper"):
-            raise ValueError(f'mode must be "real" or "paper", not {mode!r}')
-        if not (math.isfinite(timeout) and timeout > 0):
-            raise ValueError(f"timeout must be a positive number of seconds, not {timeout!r}")
-        if max_wait is not None and not max_wait >= 0:
-            raise ValueError(f"max_wait must be None or a number of seconds from 0, not {max_wait!r}")
-        url = read_base_url(base_url)
+            del api_key, api_secret, rsa_private_key, proxy, base_url
         self._session = Session(
             credentials,
-            Transport(url, session=session, proxy=proxy),
-            Limiter(limits or GENERAL),
+            transport,
+            Limiter(GENERAL if limits is None else limits),
             base_path=url.raw_path.rstrip("/"),
             mode=mode,
             timeout=timeout,
@@ -179,6 +176,17 @@ class ThreeCommas:
 
     def __repr__(self) -> str:
         return f"<ThreeCommas {self._name}>"
+
+
+def _check_options(mode: str, timeout: float, max_wait: float | None, limits: object) -> None:
+    if mode not in ("real", "paper"):
+        raise ValueError(f'mode must be "real" or "paper", not {mode!r}')
+    if not (math.isfinite(timeout) and timeout > 0):
+        raise ValueError(f"timeout must be a positive number of seconds, not {timeout!r}")
+    if max_wait is not None and not max_wait >= 0:
+        raise ValueError(f"max_wait must be None or a number of seconds from 0, not {max_wait!r}")
+    if not isinstance(limits, RateLimit | None):
+        raise ValueError(f"limits must be a RateLimit, not {limits!r}")
 
 
 _VARIABLES: Final = {

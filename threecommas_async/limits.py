@@ -7,7 +7,8 @@ and N calls need no longer than ``period * (ceil(N / requests) - 1)`` plus round
   100 slots, each of which admits one request in a period.
 * A request reaches the server some time between its sending and its answer. So the period of a slot
   starts anew when the answer is in; counted from the sending, network jitter puts up to 120 requests
-  into one minute of the server.
+  into one minute of the server. Where no answer comes, the period starts when it is given up: a request
+  that is stuck in the network for longer than its timeout can still arrive in a later window.
 """
 
 from __future__ import annotations

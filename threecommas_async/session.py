@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from threecommas_async import errors, retry, wire
+from threecommas_async.endpoints import Replay
 from threecommas_async.wire import Failure
 
 if TYPE_CHECKING:
@@ -124,7 +125,9 @@ class Session:
             except errors.LimitWaitError as too_far:
                 raise failure or too_far from None
             sent_at, began = self._now(), self._clock()
-            outcome = await self._attempt(request, timeout=self._timeout - spent)
+            outcome = await self._attempt(
+                request, timeout=self._timeout - spent, new_connection=endpoint.replay is Replay.ONCE
+            )
             attempt += 1
             spent += self._clock() - began
             self._record(outcome)
@@ -179,10 +182,12 @@ class Session:
                 "the client belongs to another event loop: make one for each loop; nothing was sent"
             )
 
-    async def _attempt(self, request: wire.Request, *, timeout: float) -> wire.Response | Failure:
+    async def _attempt(
+        self, request: wire.Request, *, timeout: float, new_connection: bool
+    ) -> wire.Response | Failure:
         try:
             self.check_usable()  # It may have been closed while this call waited for its permit.
-            return await self._transport.send(request, timeout=timeout)
+            return await self._transport.send(request, timeout=timeout, new_connection=new_connection)
         finally:
             await self._limiter.release()
 

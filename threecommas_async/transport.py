@@ -52,26 +52,45 @@ def read_base_url(base_url: str) -> URL:
     return URL(str(url).rstrip("/"), encoded=True)
 
 
+def read_proxy(proxy: str | None) -> URL | None:
+    """Return the URL of the proxy, checked; it may hold a password, which no error shows.
+
+    Raises:
+        ValueError: It is not an ``http`` or ``https`` URL with a host.
+    """
+    try:
+        url = None if proxy is None else URL(proxy)
+        usable = url is None or (url.scheme in {"http", "https"} and bool(url.host))
+    except (TypeError, ValueError):
+        url, usable = None, False
+    finally:
+        del proxy
+    if not usable:
+        url = None
+        raise ValueError("proxy must be an http:// or https:// URL with a host")
+    return url
+
+
 class Transport:
-    """Sends requests over one `aiohttp.ClientSession`, made at the first one.
+    """Sends requests over `aiohttp.ClientSession`, made when they are needed.
+
+    There are two: one keeps its connections, the other opens a new one for each request. On a kept
+    connection the server may hang up just as a request leaves, and a confused gateway may leave an answer
+    behind: what must not be sent twice takes a new one.
 
     Args:
         base_url: Base URL, checked by `read_base_url`.
-        session: A session of the caller's: used, never closed. Its middlewares do not apply.
-        proxy: URL of an HTTP proxy. Proxies of the environment are not used.
-
-    Raises:
-        ValueError: The proxy is not an ``http`` or ``https`` URL with a host.
+        session: A session of the caller's: used for everything and never closed. Its middlewares do not
+            apply, and its connections are kept or not as it says.
+        proxy: URL of an HTTP proxy, checked by `read_proxy`. Those of the environment are not used.
     """
 
-    __slots__ = ("_borrowed", "_origin", "_proxy", "_session", "_tracing")
+    __slots__ = ("_borrowed", "_origin", "_own", "_proxy", "_tracing")
 
-    def __init__(self, base_url: URL, *, session: aiohttp.ClientSession | None, proxy: str | None) -> None:
-        if proxy is not None and not (proxy.startswith(("http://", "https://")) and URL(proxy).host):
-            raise ValueError("proxy must be an http:// or https:// URL with a host")
+    def __init__(self, base_url: URL, *, session: aiohttp.ClientSession | None, proxy: URL | None) -> None:
         self._origin = str(base_url.origin())
-        self._borrowed = session is not None
-        self._session = session
+        self._borrowed = session
+        self._own: dict[bool, aiohttp.ClientSession] = {}
         self._proxy = proxy
         self._tracing = aiohttp.TraceConfig()
         self._tracing.on_request_headers_sent.append(_note_sent)
@@ -79,18 +98,21 @@ class Transport:
             self._tracing.freeze()
             session.trace_configs.append(self._tracing)
 
-    async def send(self, request: Request, *, timeout: float) -> Response | Failure:
+    async def send(
+        self, request: Request, *, timeout: float, new_connection: bool = False
+    ) -> Response | Failure:
         """Send a request once.
 
         Args:
             request: The signed request.
             timeout: Seconds for everything from the wait for a connection to the last byte of the answer.
+            new_connection: Whether to send it on a connection that nothing else has used.
         """
         # encoded=True: yarl would re-quote the query and void the signature.
         url = URL(self._origin + request.target, encoded=True)
         progress = _Progress()
         try:
-            async with self._open_session().request(
+            async with self._session(new_connection=new_connection).request(
                 request.method,
                 url,
                 data=request.body or None,
@@ -109,28 +131,36 @@ class Transport:
         except (aiohttp.ClientError, OSError) as problem:
             return Failure(_describe(problem), progress.sent, isinstance(problem, _PERMANENT))
         except asyncio.CancelledError as cancelled:
-            # The frames of aiohttp hold the headers: a traceback that shows locals must not reach them.
-            raise cancelled.with_traceback(None)  # noqa: B904 - the same exception, not a new one
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                # The frames of aiohttp hold the headers: a traceback that shows locals must not reach them.
+                raise cancelled.with_traceback(None)  # noqa: B904 - the same exception, not a new one
+            # Nobody cancelled this task: the connector was closed under it.
+            return Failure("the session was closed", progress.sent)
+        except ClientStateError:
+            raise
+        except Exception as problem:  # noqa: BLE001 - hooks of a borrowed session may raise anything
+            return Failure(f"{type(problem).__name__} inside the aiohttp session", progress.sent)
 
     async def close(self) -> None:
-        """Close the session if it was made here."""
-        if self._session is None:
-            return
-        if not self._borrowed:
-            await self._session.close()
-        elif self._tracing in self._session.trace_configs:
-            self._session.trace_configs.remove(self._tracing)
+        """Close the sessions that were made here."""
+        for session in self._own.values():
+            await session.close()
+        if self._borrowed is not None and self._tracing in self._borrowed.trace_configs:
+            self._borrowed.trace_configs.remove(self._tracing)
 
-    def _open_session(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
+    def _session(self, *, new_connection: bool) -> aiohttp.ClientSession:
+        session = self._borrowed or self._own.get(new_connection)
+        if session is None:
+            session = self._own[new_connection] = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(force_close=new_connection),
                 cookie_jar=aiohttp.DummyCookieJar(),  # The CDN sets cookies.
                 trace_configs=[self._tracing],
                 trust_env=False,
             )
-        if self._session.closed:
+        if session.closed:
             raise ClientStateError("the aiohttp session of the client is closed: nothing was sent")
-        return self._session
+        return session
 
 
 class _Progress:

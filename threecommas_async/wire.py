@@ -49,10 +49,14 @@ class Request:
         return f"{self.method} {self.target.partition('?')[0]}"
 
     def without_secrets(self, body: bytes) -> bytes:
-        """Return the body of an answer with the key and the signature of this request masked."""
+        """Return bytes of an answer with the key and the signature of this request masked."""
         for name in ("Apikey", "Signature"):
             body = body.replace(self.headers[name].encode(), b"***")
         return body
+
+    def mask(self, text: str) -> str:
+        """Return text of an answer with the key and the signature of this request masked."""
+        return self.without_secrets(text.encode(errors="replace")).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +177,7 @@ def read(endpoint: Endpoint[T], request: Request, response: Response, *, now: da
         body=request.without_secrets(response.body)[:EXCERPT],
         endpoint=endpoint,
         path=request.target,
-        request_id=response.headers.get("X-Request-Id"),
+        request_id=_request_id(request, response),
     )
 
 
@@ -183,6 +187,7 @@ _ADVICE: Final[Mapping[type[errors.APIStatusError], str]] = {
     errors.AuthenticationError: "check that key and secret belong together, and that this IP is allowed",
     errors.PermissionDeniedError: "the call needs {permission}",
 }
+_SHORTEST_WAIT: Final = timedelta(seconds=1)
 _BY_STATUS: Final[Mapping[int, type[errors.APIStatusError]]] = {
     400: errors.InvalidRequestError,
     401: errors.AuthenticationError,
@@ -197,15 +202,17 @@ _BY_STATUS: Final[Mapping[int, type[errors.APIStatusError]]] = {
 def _id(name: str, value: object) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name} must be a positive whole number, not {reprlib.repr(value)}")
-    return value
+    return int(value)
 
 
 def _query_value(name: str, value: object) -> str:
     match value:
         case bool():
             return "true" if value else "false"
-        case int() | str():
-            return str(value)
+        case int():
+            return int.__repr__(value)  # An enum of ints would print its name.
+        case str():
+            return str.__str__(value)
         case Decimal():
             return format(value, "f")
         case datetime():
@@ -220,6 +227,8 @@ def _plain(value: Any) -> Any:
     match value:
         case Decimal():
             return format(value, "f")
+        case float():
+            raise ValueError(f'a float cannot be sent exactly: write "{value}" or Decimal("{value}")')
         case dict():
             return {key: _plain(item) for key, item in cast("dict[str, Any]", value).items()}
         case list() | tuple():
@@ -231,13 +240,15 @@ def _plain(value: Any) -> Any:
 def _status_error(
     endpoint: Endpoint[Any], request: Request, response: Response, now: datetime
 ) -> errors.APIStatusError:
-    body = request.without_secrets(response.body)
-    content = _error_object(body)
+    content = _error_object(response.body)
     error = content.get("error")
     described = content.get("error_description")
-    text = _excerpt(error if isinstance(error, str) else body.decode(errors="replace"))
-    description = _excerpt(described) if isinstance(described, str) else None
-    attributes = _attributes(content.get("error_attributes"))
+    text = request.mask(_excerpt(error if isinstance(error, str) else response.body.decode(errors="replace")))
+    description = request.mask(_excerpt(described)) if isinstance(described, str) else None
+    attributes = {
+        request.mask(key): tuple(map(request.mask, messages))
+        for key, messages in _attributes(content.get("error_attributes")).items()
+    }
     kind = _classify(response.status, text)
     reasons = (
         text,
@@ -251,10 +262,11 @@ def _status_error(
         error=text,
         description=description,
         attributes=attributes,
-        request_id=response.headers.get("X-Request-Id"),
+        request_id=_request_id(request, response),
         endpoint=endpoint,
         path=request.target,
-        from_api=isinstance(error, str),
+        # Other statuses (408, 409, 425, 499 …) are those of gateways, whatever their body looks like.
+        from_api=isinstance(error, str) and (response.status in _BY_STATUS or response.status >= 500),
     )
     match failure:
         case errors.RateLimitedError():
@@ -264,6 +276,11 @@ def _status_error(
         case _:
             pass
     return failure
+
+
+def _request_id(request: Request, response: Response) -> str | None:
+    request_id = response.headers.get("X-Request-Id")
+    return None if request_id is None else request.mask(_excerpt(request_id))
 
 
 def _classify(status: int, error: str) -> type[errors.APIStatusError]:
@@ -301,7 +318,8 @@ def _attributes(content: object) -> dict[str, tuple[str, ...]]:
 
 
 def _excerpt(text: str) -> str:
-    words = "".join(c if c.isprintable() else " " for c in _TAG.sub(" ", text)).split()
+    beginning = text[: 16 * EXCERPT]  # The pattern takes quadratic time on hostile text.
+    words = "".join(c if c.isprintable() else " " for c in _TAG.sub(" ", beginning)).split()
     line = " ".join(words)
     return line if len(line) <= EXCERPT else line[: EXCERPT - 1] + "…"
 
@@ -311,14 +329,16 @@ def _retry_at(headers: Mapping[str, str], error: str, now: datetime, *, within: 
     answered_at = _http_date(headers.get("Date")) or now
     retry_after = headers.get("Retry-After", "").strip()
     if named := _NEXT_REQUEST.search(error):
-        retry_at = _utc_time(named[1])
+        wait = _distance(answered_at, _utc_time(named[1]))
     elif retry_after.isdecimal() and len(retry_after) <= len("259200"):
-        retry_at = answered_at + timedelta(seconds=int(retry_after))
+        wait = timedelta(seconds=int(retry_after))
     else:
-        retry_at = _http_date(retry_after)
-    if retry_at is None or retry_at - answered_at > within:
-        return None
-    return now + max(retry_at - answered_at, timedelta(0))
+        wait = _distance(answered_at, _http_date(retry_after))
+    return None if wait is None or wait > within else now + max(wait, _SHORTEST_WAIT)
+
+
+def _distance(start: datetime, end: datetime | None) -> timedelta | None:
+    return None if end is None else end - start
 
 
 def _utc_time(text: str) -> datetime | None:
@@ -331,6 +351,6 @@ def _utc_time(text: str) -> datetime | None:
 def _http_date(text: str | None) -> datetime | None:
     try:
         date = parsedate_to_datetime(text) if text else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return date if date is None or date.tzinfo else date.replace(tzinfo=UTC)

@@ -7,12 +7,11 @@ import gzip
 import socket
 import time
 import traceback
-from typing import Any
 
 import aiohttp
 import pytest
 
-from tests.raw_server import Act, RawServer, answer, drop, raw, reset, silence
+from tests.raw_server import Act, RawServer, Received, answer, drop, raw, reset, silence
 from threecommas_async import (
     ClientStateError,
     DecodeError,
@@ -31,12 +30,15 @@ def request(method: str = "POST", target: str = "/public/api/v2/smart_trades") -
 
 
 async def attempt(
-    server: RawServer, method: str = "POST", *, timeout: float = 2, first: int = 0, **options: Any
+    server: RawServer,
+    method: str = "POST",
+    *,
+    timeout: float = 2,
+    first: int = 0,
+    session: aiohttp.ClientSession | None = None,
 ) -> Response | Failure:
     """One attempt, after `first` good ones on the same connection."""
-    transport = Transport(
-        read_base_url(server.base_url), session=options.get("session"), proxy=options.get("proxy")
-    )
+    transport = Transport(read_base_url(server.base_url), session=session, proxy=None)
     try:
         for _ in range(first):
             assert isinstance(await transport.send(request("POST"), timeout=2), Response)
@@ -175,6 +177,56 @@ async def test_connections_are_reused() -> None:
     async with RawServer() as server:
         await attempt(server, first=3)
     assert {received.connection for received in server.received} == {0}
+
+
+async def test_a_new_connection_carries_one_request_and_takes_no_answer_that_was_left_behind() -> None:
+    async def answer_twice(received: Received, writer: asyncio.StreamWriter, /) -> None:
+        await answer()(received, writer)
+        await answer(b'{"error":"a stray answer"}', status="429 Too Many Requests")(received, writer)
+
+    async with RawServer(answer_twice, answer()) as server:
+        transport = Transport(read_base_url(server.base_url), session=None, proxy=None)
+        await transport.send(request(), timeout=2)
+        await asyncio.sleep(0.05)
+        outcomes = [await transport.send(request(), timeout=2, new_connection=True) for _ in range(2)]
+        await transport.close()
+    assert [outcome.status for outcome in outcomes if isinstance(outcome, Response)] == [200, 200]
+    assert [received.connection for received in server.received] == [0, 1, 2]
+
+
+async def test_a_borrowed_session_that_raises_for_status_changes_nothing() -> None:
+    async with (
+        aiohttp.ClientSession(raise_for_status=True) as session,
+        RawServer(answer(b'{"error":"record_invalid"}', status="422 Unprocessable Entity")) as server,
+    ):
+        outcome = await attempt(server, session=session)
+    assert isinstance(outcome, Response)
+    assert outcome.status == 422
+
+
+async def test_what_a_hook_of_a_borrowed_session_raises_is_a_failure_that_shows_no_header() -> None:
+    async def explode(*_args: object) -> None:
+        raise ZeroDivisionError("a hook")
+
+    hooks = aiohttp.TraceConfig()
+    hooks.on_request_end.append(explode)
+    async with aiohttp.ClientSession(trace_configs=[hooks]) as session, RawServer() as server:
+        outcome = await attempt(server, session=session)
+    assert outcome == Failure("ZeroDivisionError inside the aiohttp session", sent=True)
+
+
+async def test_closing_under_a_call_that_waits_for_a_connection_is_no_cancellation() -> None:
+    async with (
+        RawServer(silence) as server,
+        aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=1)) as session,
+    ):
+        transport = Transport(read_base_url(server.base_url), session=session, proxy=None)
+        tasks = [asyncio.create_task(transport.send(request(), timeout=5)) for _ in range(3)]
+        while not server.received:
+            await asyncio.sleep(0.001)
+        await session.close()
+        outcomes = await asyncio.gather(*tasks)
+    assert [isinstance(outcome, Failure) and outcome.sent for outcome in outcomes] == [True, False, False]
 
 
 async def test_a_cancelled_attempt_propagates_and_closes_its_connection() -> None:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec import structs
@@ -28,7 +28,7 @@ class Exchange:
     def __init__(
         self,
         states: dict[int, str],
-        faults: dict[int, Exception] | None = None,
+        faults: dict[int, BaseException] | None = None,
         *,
         unreadable: Exception | None = None,
     ) -> None:
@@ -271,6 +271,52 @@ def test_an_iterable_that_fails_does_not_lose_the_verdicts_so_far() -> None:
     assert caught.value.report is not None
     assert caught.value.report.counts == {Verdict.CLOSING: 7}
     assert isinstance(caught.value.__cause__, OSError)
+
+
+@pytest.mark.parametrize("bad", [42, None, "123", b"\x05", trade(1)])
+def test_what_is_no_iterable_of_trades_is_refused(bad: Any) -> None:
+    exchange = Exchange({5: "waiting_targets"})
+    with pytest.raises(ValueError, match=r"such as \[42\]"):
+        close(exchange, bad)
+    assert exchange.calls == []
+
+
+def test_a_trade_with_an_impossible_id_costs_only_itself() -> None:
+    mixed: list[int | SmartTrade] = [trade(0), 1]
+    report = close(Exchange({1: "waiting_targets"}), iter(mixed))
+    assert [outcome.verdict for outcome in report] == [Verdict.REFUSED, Verdict.CLOSING]
+
+
+def test_an_unexpected_error_costs_only_its_trade(caplog: pytest.LogCaptureFixture) -> None:
+    report = close(
+        Exchange(dict.fromkeys(range(1, 6), "waiting_targets"), {3: ZeroDivisionError()}), range(1, 6)
+    )
+    assert report.counts == {Verdict.CLOSING: 4, Verdict.UNKNOWN: 1}
+    assert "closing SmartTrade 3 failed unexpectedly" in caplog.text
+
+
+def test_a_foreign_cancellation_costs_no_verdict() -> None:
+    """A CancelledError that nobody sent to the batch: from a call, the iterable, the progress function."""
+    states = dict.fromkeys(range(1, 6), "waiting_targets")
+    report = close(Exchange(states, {3: asyncio.CancelledError()}), range(1, 6))
+    assert report.counts == {Verdict.CLOSING: 4, Verdict.UNKNOWN: 1}
+
+    async def trades() -> AsyncIterator[int | SmartTrade]:
+        yield 1
+        raise asyncio.CancelledError
+
+    with pytest.raises(errors.BatchInterruptedError, match="after 1 of them"):
+        close(Exchange({1: "waiting_targets"}), trades())
+
+    def cancel(*_told: object) -> None:
+        raise asyncio.CancelledError
+
+    told = virtual_time.run(
+        close_many(
+            Exchange({1: "waiting_targets"}), [1, 1], on_unfilled="cancel", concurrency=1, on_progress=cancel
+        )
+    )
+    assert told.counts == {Verdict.CLOSING: 2}
 
 
 @pytest.mark.parametrize("concurrency", [0, -1, True])

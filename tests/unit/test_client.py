@@ -52,6 +52,10 @@ GOOD_OPTIONS: dict[str, Any] = {"api_key": KEY, "api_secret": SECRET, "mode": "p
         ({"timeout": float("nan")}, "timeout"),
         ({"max_wait": -1}, "max_wait"),
         ({"proxy": "not a proxy"}, "proxy"),
+        ({"proxy": "ftp://user:hunter2@127.0.0.1"}, "proxy"),
+        ({"proxy": "http://user:hunter2@127.0.0.1:1", "mode": "demo"}, "mode must be"),
+        ({"limits": 5}, "limits must be a RateLimit"),
+        ({"limits": 0}, "limits must be a RateLimit"),
         ({"json_payload": "sideways"}, "json_payload"),
     ],
 )
@@ -59,7 +63,9 @@ def test_bad_options_are_a_value_error(options: dict[str, Any], message: str) ->
     with pytest.raises(ValueError, match=message) as caught:
         ThreeCommas(**GOOD_OPTIONS | options)
     own_frames = list(traceback.walk_tb(caught.tb))[1:]
-    assert SECRET not in "".join(repr(frame.f_locals) for frame, _ in own_frames)
+    shown = "".join(repr(frame.f_locals) for frame, _ in own_frames)
+    assert SECRET not in shown
+    assert "hunter2" not in shown
     assert "password" not in str(caught.value).replace("a password", "")
 
 

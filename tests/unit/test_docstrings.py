@@ -25,9 +25,13 @@ def undocumented(module: ast.Module) -> Iterator[str]:
     for node in module.body:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             yield from undocumented_in(node)
-        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
-            if ast.get_docstring(node) is None:
-                yield node.name
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and is_bare(node):
+            yield node.name
+
+
+def is_bare(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    overloads = [by for by in node.decorator_list if isinstance(by, ast.Name) and by.id == "overload"]
+    return not node.name.startswith("_") and not overloads and ast.get_docstring(node) is None
 
 
 def undocumented_in(node: ast.ClassDef) -> Iterator[str]:
@@ -37,13 +41,8 @@ def undocumented_in(node: ast.ClassDef) -> Iterator[str]:
     bases = {base.id for base in node.bases if isinstance(base, ast.Name)}
     for member, follower in zip(node.body, [*node.body[1:], None], strict=True):
         match member:
-            case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
-                overload = any(
-                    isinstance(by, ast.Name) and by.id == "overload" for by in member.decorator_list
-                )
-                if not name.startswith("_") and not overload and "Protocol" not in bases:
-                    if ast.get_docstring(member) is None:
-                        yield f"{node.name}.{name}"
+            case ast.FunctionDef() | ast.AsyncFunctionDef() if "Protocol" not in bases and is_bare(member):
+                yield f"{node.name}.{member.name}"
             case ast.AnnAssign(target=ast.Name(id=name)) if not name.startswith("_"):
                 under = isinstance(follower, ast.Expr) and isinstance(follower.value, ast.Constant)
                 if not under and f"{name}:" not in (documentation or ""):

@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import SAMPLES
 from threecommas_async import endpoints
+from threecommas_async.models.decoding import DECODING_ERRORS
 from threecommas_async.models.status import CLOSEABLE, CLOSING, TERMINAL, UNFILLED, StatusCode
 
 if TYPE_CHECKING:
@@ -177,6 +178,32 @@ def test_one_malformed_trade_does_not_cost_the_others() -> None:
     assert "$.profit.usd" in page.malformed[0].fault
     assert "`id`" in page.malformed[1].fault
     assert page.received == 5
+
+
+@pytest.mark.parametrize(
+    ("bad", "survives"),
+    [
+        (rb'{"id": 2, "status": {}, "note": "\ud83d"}', True),
+        (b'{"id": 2, "status": {}, "note": "\xff"}', True),
+        (b'{"id": 2, "status": {}, "leverage": {"value": 1e9999999999999999999999}}', False),
+        (b'{"id": 2, "status": {}, "unknown": 1e9999999999999999999999, "profit": null}', True),
+        (b'{"id": 2, "status": {}, "profit": {"usd": NaN}}', True),
+        (b'{"id": ' + b"9" * 5000 + b', "status": {}}', False),
+        (b'{"id": 2, "status": {}, "profit": {"usd": "' + b"9" * 5000 + b'"}}', True),
+    ],
+)
+def test_an_element_that_is_hardly_json_costs_at_most_itself(bad: bytes, survives: bool) -> None:
+    page = endpoints.LIST_SMART_TRADES.decode(b'[{"id":1,"status":{}},' + bad + b',{"id":3,"status":{}}]')
+    assert [trade.id for trade in page] == ([1, 2, 3] if survives else [1, 3])
+    assert len(page.malformed) == (0 if survives else 1)
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{}", b"null", b"[", b"[1", b"[" * 100_000, b"[" + b"{}," * 2000 + b"{}]"]
+)
+def test_a_body_that_is_no_list_of_trades_is_an_error(body: bytes) -> None:
+    with pytest.raises(DECODING_ERRORS):
+        endpoints.LIST_SMART_TRADES.decode(body)
 
 
 def test_a_page_is_a_sequence() -> None:

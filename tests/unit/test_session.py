@@ -32,6 +32,7 @@ REFUSED_CERTIFICATE = Failure("certificate refused", sent=False, permanent=True)
 ERROR_500 = Response(500, {}, b'{"error":"unknown_error"}')
 GATEWAY_502 = Response(502, {}, b"<html>Bad gateway</html>")
 HTML_403 = Response(403, {}, b"<html>Attention required</html>")
+TIMEOUT_408 = Response(408, {}, b'{"error":"timeout"}')
 HTML_200 = Response(200, {}, b"<html>Maintenance</html>")
 EMPTY_200 = Response(200, {}, b"")
 REDIRECT = Response(307, {"Location": "https://elsewhere.example"}, b"")
@@ -50,8 +51,12 @@ class Script:
         self.outcomes = list(outcomes)
         self.seconds = seconds
         self.sent: list[tuple[float, Request, float]] = []
+        self.new_connections: list[bool] = []
 
-    async def send(self, request: Request, *, timeout: float) -> Response | Failure:
+    async def send(
+        self, request: Request, *, timeout: float, new_connection: bool = False
+    ) -> Response | Failure:
+        self.new_connections.append(new_connection)
         self.sent.append((asyncio.get_running_loop().time(), request, timeout))
         await asyncio.sleep(self.seconds)
         return self.outcomes[min(len(self.sent), len(self.outcomes)) - 1]
@@ -136,7 +141,9 @@ def test_a_read_gives_up_after_three_attempts(outcome: Response | Failure, error
 
 
 @pytest.mark.parametrize("row", WRITES, ids=str)
-@pytest.mark.parametrize("outcome", [LOST, ERROR_500, GATEWAY_502, HTML_403, HTML_200, EMPTY_200, REDIRECT])
+@pytest.mark.parametrize(
+    "outcome", [LOST, ERROR_500, GATEWAY_502, HTML_403, TIMEOUT_408, HTML_200, EMPTY_200, REDIRECT]
+)
 def test_a_write_that_may_have_been_carried_out_is_not_sent_again(
     row: endpoints.Endpoint[Any], outcome: Response | Failure
 ) -> None:
@@ -202,6 +209,12 @@ def test_a_429_that_names_its_end_is_waited_out_until_then() -> None:
     trade, script = call([LIMITED_5_S, OK])
     assert trade.id == 7
     assert times(script) == [0, 6]
+
+
+@pytest.mark.parametrize("row", endpoints.TABLE, ids=str)
+def test_what_must_not_be_sent_twice_takes_a_new_connection(row: endpoints.Endpoint[Any]) -> None:
+    _, script = call([NOT_SENT], row)
+    assert script.new_connections == [row.replay is Replay.ONCE] * 3
 
 
 def test_every_attempt_takes_a_permit() -> None:

@@ -3,12 +3,13 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.conftest import SAMPLES
-from threecommas_async import endpoints, errors, wire
+from threecommas_async import SmartTradeOrder, endpoints, errors, wire
 from threecommas_async.models.order_groups import OrderValue
 from threecommas_async.signing import HmacCredentials
 from threecommas_async.wire import Response
@@ -79,6 +80,23 @@ def test_the_query_is_sorted_and_percent_encoded() -> None:
 def test_an_instant_is_sent_in_utc_with_milliseconds() -> None:
     at = datetime(2025, 8, 4, 19, 7, 14, 123456, tzinfo=timezone(timedelta(hours=2)))
     assert wire.encode_query({"from": at}) == "from=2025-08-04T17%3A07%3A14.123Z"
+
+
+def test_an_enum_is_sent_by_its_value() -> None:
+    class Pair(str, Enum):  # noqa: UP042 - a StrEnum would print its value
+        BTC = "USDT_BTC"
+
+    class Account(int, Enum):
+        MAIN = 7
+
+    assert wire.encode_query({"pair": Pair.BTC, "account_id": Account.MAIN}) == "account_id=7&pair=USDT_BTC"
+    assert build(path={"id": Account.MAIN}).target == "/public/api/v2/smart_trades/7"
+
+
+def test_a_float_in_a_body_is_refused() -> None:
+    order = SmartTradeOrder(account_id=1, pair="USDT_BTC", position={"units": {"value": 0.1 + 0.2}})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - the bad input
+    with pytest.raises(ValueError, match=r'write "0\.30000000000000004"'):
+        wire.encode_body(order)
 
 
 @pytest.mark.parametrize("bad", [datetime(2025, 8, 4, 17, 7), 1.5, [1], object()])
@@ -152,7 +170,6 @@ DOCUMENTED: list[tuple[int, dict[str, Any], type[errors.APIStatusError]]] = [
     (429, {}, errors.RateLimitedError),
     (504, {}, errors.ServerError),
     (302, {}, errors.ServerError),
-    (409, {"error": "conflict"}, INVALID),
 ]
 
 
@@ -173,6 +190,13 @@ def test_status_and_error_decide_the_class(
     assert failure.from_api == ("error" in content)
     if failure.from_api:
         assert failure.error == content["error"]
+
+
+@pytest.mark.parametrize("status", [408, 409, 425, 499])
+def test_a_status_that_only_gateways_give_is_no_word_of_the_api(status: int) -> None:
+    failure = fail(status, b'{"error": "timeout"}')
+    assert type(failure) is errors.InvalidRequestError
+    assert not failure.from_api
 
 
 def test_attributes_map_each_request_path_to_its_messages() -> None:
@@ -203,6 +227,8 @@ def test_attributes_of_an_unknown_shape_do_no_harm(attributes: object) -> None:
         (b"\xff\xfe\x00plain", "\ufffd\ufffd plain"),
         (b'["a list"]', '["a list"]'),
         (b"[" * 100_000, "[" * 299 + "…"),
+        (b"<" * 1_000_000, "<" * 299 + "…"),
+        (b"<script " * 100_000, ("<script " * 38)[:299] + "…"),
     ],
 )
 def test_a_body_without_the_error_shape_gives_a_short_readable_text(body: bytes, text: str) -> None:
@@ -218,6 +244,19 @@ def test_an_answer_that_echoes_the_key_does_not_bring_it_into_the_error() -> Non
     with pytest.raises(errors.DecodeError) as caught:
         wire.read(endpoints.GET_SMART_TRADE, REQUEST, Response(200, {}, echo), now=NOW)
     assert caught.value.body == b'{"error": "key ***, signature ***"}'
+
+
+def test_a_secret_that_is_echoed_escaped_or_in_a_header_is_masked_too() -> None:
+    signature = REQUEST.headers["Signature"]
+    escaped = "".join(f"\\u{ord(character):04x}" for character in signature)
+    failure = fail(
+        401,
+        f'{{"error": "{escaped}", "error_attributes": {{"{escaped}": ["{escaped}"]}}}}'.encode(),
+        {"X-Request-Id": f"of {signature}"},
+    )
+    assert failure.error == "***"
+    assert failure.request_id == "of ***"
+    assert signature not in str(failure) + repr(vars(failure))
 
 
 def test_permission_error_names_the_permission_of_the_call() -> None:
@@ -245,7 +284,11 @@ LATER = datetime(2025, 11, 11, 17, 8, 36, tzinfo=UTC)
         ({"Retry-After": "9" * 400}, "Rate limit exceeded", None),
         ({}, "Next request at 2025-99-99 17:08:36 UTC", None),
         ({}, "Next request at 2035-11-11 17:08:36 UTC", None),
-        ({}, "Next request at 2025-11-11 16:08:36 UTC", NOW),
+        # A time that has passed, or none at all, is a second.
+        ({}, "Next request at 2025-11-11 16:08:36 UTC", NOW + timedelta(seconds=1)),
+        ({"Retry-After": "0"}, "Rate limit exceeded", NOW + timedelta(seconds=1)),
+        ({"Retry-After": "60", "Date": "Fri, 31 Dec 9999 23:59:59 GMT"}, "", NOW + timedelta(seconds=60)),
+        ({"Retry-After": "Fri, 31 Dec 99999999999999999999 23:59:59 GMT"}, "", None),
     ],
 )
 def test_a_429_says_when_to_come_back(headers: dict[str, str], text: str, retry_at: datetime | None) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
 
@@ -15,8 +15,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DECODING_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for bytes that are not the JSON that was asked for."""
+DECODING_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError)
+"""What bytes raise that are not the JSON that was asked for; arithmetic fails on absurd exponents."""
+
+MAX_ELEMENTS: Final = 1000
+"""Elements of a list with malformed ones that are looked at one by one; pages hold 100."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +77,21 @@ def json_decoder(type_: type[T]) -> msgspec.json.Decoder[T]:
 
 
 def decode(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw) -> T:
-    """Decode a body; where an object or a list is null, take it as absent.
+    """Decode a body, leniently where it must be.
+
+    Where an object or a list is null, it is taken as absent. Characters that are no text (lone surrogates,
+    bytes that are not UTF-8) are replaced.
 
     Raises:
         msgspec.DecodeError: The body is not JSON or does not fit; the text holds a path and no values.
-        UnicodeDecodeError: The body is not UTF-8.
         RecursionError: The body is nested absurdly deep.
+        ArithmeticError: A number has an absurd exponent.
     """
     try:
         return decoder.decode(body)
-    except msgspec.ValidationError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         # No documented object or list is ever null. Should one be, absence is the nearest meaning.
-        tolerant = _without_nulls(_EXACT_NUMBERS.decode(body))
-        return msgspec.convert(tolerant, decoder.type, strict=False)
+        return msgspec.convert(_tolerant(bytes(body)), decoder.type, strict=False)
 
 
 class PageDecoder(Generic[T]):
@@ -99,21 +104,21 @@ class PageDecoder(Generic[T]):
     __slots__ = ("_item", "_page")
 
     def __init__(self, item: type[T]) -> None:
-        self._item = json_decoder(item)
+        self._item = item
         self._page = json_decoder(cast("type[tuple[T, ...]]", GenericAlias(tuple, (item, ...))))
 
     def __call__(self, body: bytes) -> Page[T]:
         try:
             return Page(self._page.decode(body))
-        except msgspec.ValidationError:
-            return self._one_by_one(_ELEMENTS.decode(body))
+        except (msgspec.DecodeError, UnicodeDecodeError, ArithmeticError):
+            return self._one_by_one(_elements(body))
 
-    def _one_by_one(self, elements: list[msgspec.Raw]) -> Page[T]:
+    def _one_by_one(self, elements: list[Any]) -> Page[T]:
         items: list[T] = []
         malformed: list[Malformed] = []
         for index, element in enumerate(elements):
             try:
-                items.append(decode(self._item, element))
+                items.append(msgspec.convert(element, self._item, strict=False))
             except DECODING_ERRORS as problem:
                 malformed.append(Malformed(index, _readable_id(element), str(problem)))
         return Page(tuple(items), tuple(malformed))
@@ -123,24 +128,39 @@ class _Identified(msgspec.Struct):
     id: int | None = None
 
 
-_EXACT_NUMBERS: Final = msgspec.json.Decoder(float_hook=Decimal)
-_ELEMENTS: Final = msgspec.json.Decoder(list[msgspec.Raw])
-_ID: Final = json_decoder(_Identified)
-
-
-def _readable_id(element: msgspec.Raw) -> int | None:
+def _readable_id(element: object) -> int | None:
     try:
-        return _ID.decode(element).id
+        return msgspec.convert(element, _Identified, strict=False).id
     except DECODING_ERRORS:
         return None
 
 
-def _without_nulls(value: Any) -> Any:
+def _elements(body: bytes) -> list[Any]:
+    elements: list[Any] = msgspec.convert(_tolerant(body), list[Any])
+    if len(elements) > MAX_ELEMENTS:
+        raise msgspec.ValidationError(f"Expected `array` of length <= {MAX_ELEMENTS}")
+    return elements
+
+
+def _tolerant(body: bytes) -> Any:
+    try:
+        # Not msgspec, which gives a whole page up for one lone surrogate. Numbers stay text, to be exact.
+        content = json.loads(
+            body.decode(errors="replace"), parse_float=str, parse_int=str, parse_constant=lambda _: None
+        )
+    except ValueError as problem:
+        raise msgspec.DecodeError(f"not JSON: {problem}") from None
+    return _readable(content)
+
+
+def _readable(value: Any) -> Any:
     match value:
         case dict():
             items = cast("dict[str, Any]", value).items()
-            return {key: _without_nulls(item) for key, item in items if item is not None}
+            return {key: _readable(item) for key, item in items if item is not None}
         case list():
-            return [_without_nulls(item) for item in cast("list[object]", value)]
+            return [_readable(item) for item in cast("list[object]", value)]
+        case str():
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         case _:
             return value

@@ -10,8 +10,10 @@ examples (``instant`` as text, leverage type ``custom``), the tables are followe
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
-from typing import Literal, TypeAlias
+import re
+import reprlib
+from decimal import Decimal
+from typing import Final, Literal, TypeAlias
 
 from msgspec import Struct
 from msgspec.structs import force_setattr
@@ -41,13 +43,16 @@ def exact(name: str, value: Number) -> Decimal:
         raise ValueError(f'{name} must not be a float: write "{value}" or Decimal("{value}")')
     if isinstance(value, bool) or not isinstance(value, Decimal | int | str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
         raise ValueError(f"{name} must be a Decimal, an int or a str, not {type(value).__name__}")
-    try:
-        number = Decimal(value)
-    except InvalidOperation:
-        number = Decimal("NaN")
-    if not number.is_finite():
-        raise ValueError(f"{name} must be a finite number, not {value!r}")
+    if isinstance(value, str) and not _NUMBER.fullmatch(value):
+        raise ValueError(f'{name} must be a number such as "0.5", not {reprlib.repr(value)}')
+    number = Decimal(value)
+    if not number.is_finite() or abs(number.adjusted()) > _DIGITS or len(number.as_tuple().digits) > _DIGITS:
+        raise ValueError(f"{name} must be a finite number of at most {_DIGITS} digits")
     return number
+
+
+_NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", re.ASCII | re.IGNORECASE)
+_DIGITS: Final = 100
 
 
 def _make_exact(struct: Struct, *names: str) -> None:

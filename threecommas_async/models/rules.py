@@ -85,9 +85,10 @@ def _raise(what: str, faults: Iterator[Fault]) -> None:
 
 
 def _order_faults(order: SmartTradeOrder) -> Iterator[Fault]:
-    if isinstance(order.account_id, bool) or order.account_id < 1:
+    if type(order.account_id) is not int or order.account_id < 1:
         yield "account_id", "give the id of an account, a positive whole number"
-    if not order.pair or not order.pair.isprintable() or " " in order.pair:
+    pair = str(order.pair or "")  # Untyped callers may have given anything.
+    if not pair or not pair.isprintable() or " " in pair:
         yield "pair", "give it as QUOTE_BASE, such as USDT_BTC"
     if order.instant and order.skip_enter_step:
         yield "skip_enter_step", "is for smart orders: leave it out of an instant one"

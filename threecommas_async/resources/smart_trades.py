@@ -135,8 +135,9 @@ class SmartTrades:
 
         Pages are ordered by creation, which does not change. With ``status="active"`` trades still drop
         out of the list while it is walked (you may be closing them), and others move up past the page
-        that is read next. So a walk over more than one page begins anew until it finds nothing new, which
-        takes twice the requests at least.
+        that is read next. So a walk over more than one page begins anew until it finds nothing new (ten
+        times at most), which takes twice the requests at least. Trades that are opened meanwhile are found
+        too.
 
         Args:
             account_id: Only this account.

@@ -16,6 +16,8 @@ PAGE_SIZE: Final = 100
 """The most trades that one page can hold."""
 MAX_PAGES: Final = 10_000
 """Pages after which a walk is given up."""
+MAX_PASSES: Final = 10
+"""Passes over a list that does not come to rest, because trades are opened all the time."""
 
 
 class SmartTradeWalk:
@@ -33,7 +35,7 @@ class SmartTradeWalk:
 
     async def __aiter__(self) -> AsyncIterator[SmartTrade]:
         seen: set[int] = set()
-        while True:
+        for _ in range(MAX_PASSES):
             pages = found = 0
             async for page in self._pages():
                 pages += 1
