@@ -119,7 +119,7 @@ class Transport:
                 headers=request.headers,
                 allow_redirects=False,
                 raise_for_status=False,  # A borrowed session may raise: the body has the error's reason.
-                skip_auto_headers=("Content-Type",),  # aiohttp names one even where there is no body.
+                skip_auto_headers=_SKIPPED if self._borrowed else None,
                 proxy=self._proxy,
                 timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=CONNECT_TIMEOUT),
                 middlewares=(_send_only_once,),
@@ -155,6 +155,7 @@ class Transport:
             session = self._own[new_connection] = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(force_close=new_connection),
                 cookie_jar=aiohttp.DummyCookieJar(),  # The CDN sets cookies.
+                skip_auto_headers=_SKIPPED,
                 trace_configs=[self._tracing],
                 trust_env=False,
             )
@@ -175,6 +176,11 @@ class _Progress:
 class _DroppedError(aiohttp.ClientError):
     """A connection that broke; unlike aiohttp's own error it does not make aiohttp send again."""
 
+
+_SKIPPED: Final = ("Content-Type",)
+"""aiohttp names a type even where there is no body."""
+
+_TOO_LARGE: Final = Failure(f"the answer is larger than {MAX_BODY} bytes", sent=True)
 
 _PERMANENT: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError, ssl.SSLError)
 
@@ -202,12 +208,17 @@ async def _send_only_once(
 
 
 async def _read(answer: aiohttp.ClientResponse) -> Response | Failure:
+    if answer.content_length is not None and "Content-Encoding" not in answer.headers:
+        if answer.content_length > MAX_BODY:
+            answer.close()
+            return _TOO_LARGE
+        return Response(answer.status, answer.headers, await answer.read())
     body = bytearray()
     async for chunk in answer.content.iter_chunked(64 * 1024):
         body += chunk
         if len(body) > MAX_BODY:
             answer.close()
-            return Failure(f"the answer is larger than {MAX_BODY} bytes", sent=True)
+            return _TOO_LARGE
     return Response(answer.status, answer.headers, bytes(body))
 
 

@@ -147,6 +147,15 @@ async def test_a_body_beyond_the_cap_is_not_kept() -> None:
     assert outcome == Failure("the answer is larger than 8388608 bytes", sent=True)
 
 
+@pytest.mark.parametrize("head", [f"Content-Length: {MAX_BODY + 1}", "Transfer-Encoding: chunked"])
+async def test_a_long_answer_is_not_waited_for(head: str) -> None:
+    beginning = f"HTTP/1.1 200 OK\r\n{head}\r\n\r\n".encode()
+    chunk = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+    async with RawServer(raw(beginning, *[chunk] * 130, then_close=False)) as server:
+        outcome = await attempt(server)
+    assert outcome == Failure("the answer is larger than 8388608 bytes", sent=True)
+
+
 async def test_a_slow_drip_ends_at_the_timeout() -> None:
     async def drip(_received: object, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
