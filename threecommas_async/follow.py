@@ -32,6 +32,7 @@ async def until_ended(
     items = [read_item(item) for item in trades]
     ended = {id: trade for id, trade in items if trade and trade.is_terminal}
     left = {id for id, _ in items} - ended.keys()
+    pause = poll_every / 8
     try:
         async with asyncio.timeout(timeout):
             while left:
@@ -39,7 +40,8 @@ async def until_ended(
                 ended |= {trade.id: trade for trade in found if trade.is_terminal}
                 left -= ended.keys()
                 if left:
-                    await asyncio.sleep(poll_every)
+                    await asyncio.sleep(pause)
+                    pause = min(2 * pause, poll_every)
     except TimeoutError:
         raise NotEndedError(
             f"{len(left)} trades have not ended within {timeout:g} s: {reprlib.repr(sorted(left))}",

@@ -9,7 +9,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import pytest
 
@@ -34,9 +34,6 @@ from threecommas_async import (
 )
 from threecommas_async.endpoints import Permission
 from threecommas_async.sandbox import EVERY_STATUS, Sandbox
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 ROOT = Path(__file__).parents[2]
 
@@ -294,37 +291,6 @@ async def test_a_lost_create_is_unknown_and_is_not_sent_again() -> None:
                 await client.smart_trades.create(order)
         assert sandbox.requests == 8
         assert 0 < len(sandbox.ledger) < 8
-
-
-@pytest.fixture
-async def sandbox_of_three() -> AsyncIterator[Sandbox]:
-    async with Sandbox(trades=3, time_scale=100) as sandbox:
-        yield sandbox
-
-
-async def test_the_example_closes_an_account(sandbox_of_three: Sandbox) -> None:
-    credentials = sandbox_of_three.credentials()
-    account_id = next(iter(sandbox_of_three.exchange.trades.values())).account.id
-    example = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-W",
-        "error",
-        str(ROOT / "examples" / "close_all.py"),
-        str(account_id),
-        env={
-            "PYTHONPATH": str(ROOT),
-            "THREECOMMAS_API_KEY": credentials["api_key"],
-            "THREECOMMAS_API_SECRET": credentials["api_secret"],
-            "THREECOMMAS_MODE": "paper",
-            "THREECOMMAS_BASE_URL": credentials["base_url"],
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    out, err = await example.communicate()
-    assert example.returncode == 0, err.decode()
-    assert out.decode().count("panic_sold") == 3
-    assert err.decode().splitlines()[-1].startswith("3/")
 
 
 def test_the_demo_ends_well_and_without_a_warning() -> None:

@@ -21,7 +21,7 @@ from yarl import URL
 from threecommas_async.endpoints import LIST_SMART_TRADES, Permission
 from threecommas_async.limits import GENERAL, RateLimit
 from threecommas_async.sandbox import EVERY_STATUS, Delays, Fault, Sandbox
-from threecommas_async.sandbox.keys import KeyRing
+from threecommas_async.sandbox.keys import Grant, KeyRing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -198,7 +198,7 @@ async def test_a_bad_key_or_signature_is_refused_as_documented(
 
 def test_a_request_line_that_is_no_utf8_is_not_authentic() -> None:
     keys = KeyRing()
-    api_key, _ = keys.new_hmac()
+    api_key, _ = keys.new_hmac(Grant())
     # How aiohttp hands over the byte 0xff; its C parser refuses it before that.
     assert keys.verifies(api_key, "0" * 64, "/public/api/v2/smart_trades?pair=\udcff", b"", JSON) is False
 

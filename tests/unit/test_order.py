@@ -203,7 +203,12 @@ def test_a_full_long_reads_well() -> None:
     assert sent(order)["take_profit"] == {
         "enabled": True,
         "steps": [
-            {"order_type": "limit", "volume": "50", "price": {"type": "last", "value": "65000"}},
+            {
+                "order_type": "limit",
+                "volume": "50",
+                "price": {"type": "last", "value": "65000"},
+                "trailing": {"enabled": False},
+            },
             {
                 "order_type": "market",
                 "volume": "50",
@@ -215,9 +220,22 @@ def test_a_full_long_reads_well() -> None:
     assert sent(order)["stop_loss"] == {
         "enabled": True,
         "order_type": "market",
-        "conditional": {"price": {"type": "last", "value": "55000"}},
+        "conditional": {
+            "price": {"type": "last", "value": "55000"},
+            "trailing": {"enabled": False},
+        },
         "breakeven": True,
         "timeout": {"enabled": True, "value": 60},
+    }
+
+
+def test_a_group_that_is_made_by_a_helper_says_what_is_off() -> None:
+    assert sent(stop_loss(5)) == {
+        "enabled": True,
+        "order_type": "market",
+        "conditional": {"price": {"type": "last", "value": "5"}, "trailing": {"enabled": False}},
+        "breakeven": False,
+        "timeout": {"enabled": False},
     }
 
 

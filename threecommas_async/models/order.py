@@ -297,8 +297,9 @@ class UpdatePosition(Struct, frozen=True, kw_only=True):
 class SmartTradeUpdate(Struct, frozen=True, kw_only=True):
     """Changes of a SmartTrade: only what is set is sent; ``None`` is sent as null, to clear.
 
-    Groups are replaced whole. A target that is not repeated in ``take_profit.steps`` is removed, and the
-    answer gives new ids to all of them.
+    A target that is not repeated in ``take_profit.steps`` is removed, and the answer gives new ids to all
+    of them (documented example). Whether what else a group leaves out stays as it was is not documented:
+    send groups whole, as `take_profit` and `stop_loss` make them.
     """
 
     leverage: OrderLeverage | UnsetType | None = UNSET

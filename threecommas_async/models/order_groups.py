@@ -256,7 +256,7 @@ def stop_loss(
         conditional=OrderConditional(price=_trigger(watch, price, percent), trailing=_trailing(trailing)),
         price=None if limit_price is None else OrderValue(value=exact("limit_price", limit_price)),
         breakeven=breakeven,
-        timeout=None if timeout is None else OrderTimeout(enabled=True, value=timeout),
+        timeout=OrderTimeout(enabled=timeout is not None, value=timeout),
     )
 
 
@@ -291,5 +291,8 @@ def _trigger(watch: PriceType | None, price: Number | None, percent: Number | No
     )
 
 
-def _trailing(percent: Number | None) -> OrderTrailing | None:
-    return None if percent is None else OrderTrailing(enabled=True, percent=exact("trailing", percent))
+def _trailing(percent: Number | None) -> OrderTrailing:
+    # Off is said, too: an update that leaves it out may leave it on.
+    if percent is None:
+        return OrderTrailing(enabled=False)
+    return OrderTrailing(enabled=True, percent=exact("trailing", percent))

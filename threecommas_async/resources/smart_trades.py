@@ -202,8 +202,8 @@ class SmartTrades:
         """Change the leverage, the entry, the targets or the stop of a SmartTrade.
 
         Possible while it is ``waiting_position`` or ``waiting_targets``. Only what is set in ``update`` is
-        sent. A group that is sent replaces the old one whole: a target that is not repeated in
-        ``take_profit.steps`` is gone, and the answer gives new ids to all of them (documented example).
+        sent. A target that is not repeated in ``take_profit.steps`` is gone, and the answer gives new ids to
+        all of them; see `SmartTradeUpdate`.
 
         Args:
             id: SmartTrade id.
@@ -478,7 +478,7 @@ class SmartTrades:
         Args:
             trades: Ids or trades.
             timeout: Seconds after which to give up, waits for the request limit included.
-            poll_every: Seconds between two polls.
+            poll_every: Seconds between two polls; the first pauses are shorter, from an eighth of it.
 
         Returns:
             The ended trades by id.

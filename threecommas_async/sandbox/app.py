@@ -16,19 +16,20 @@ from urllib.parse import urlsplit
 import msgspec
 from aiohttp import web
 
-from threecommas_async.endpoints import BASE_URL, TABLE, Permission
+from threecommas_async import endpoints
+from threecommas_async.endpoints import BASE_URL, Permission
 from threecommas_async.sandbox.faults import Fault
 from threecommas_async.sandbox.keys import FORM
 from threecommas_async.sandbox.parameters import from_form, merged
-from threecommas_async.sandbox.refusals import Refusal
+from threecommas_async.sandbox.refusals import Refusal, not_in_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping
+    from collections.abc import Callable, Mapping
 
     from threecommas_async.endpoints import Endpoint
     from threecommas_async.sandbox.exchange import Exchange
     from threecommas_async.sandbox.faults import Network
-    from threecommas_async.sandbox.keys import KeyRing
+    from threecommas_async.sandbox.keys import Grant, KeyRing
     from threecommas_async.sandbox.window import Verdict, Window
 
 BASE_PATH: Final = urlsplit(BASE_URL).path
@@ -60,7 +61,6 @@ class App:
         keys: Who may ask.
         window: How often.
         network: How reliably.
-        permissions: What the keys are allowed to do.
         clock: Seconds on the exchange's clock.
     """
 
@@ -71,7 +71,6 @@ class App:
         keys: KeyRing,
         window: Window,
         network: Network,
-        permissions: Collection[Permission],
         clock: Callable[[], float],
     ) -> None:
         self.requests = 0
@@ -81,7 +80,6 @@ class App:
         self._keys = keys
         self._window = window
         self._network = network
-        self._permissions = permissions
         self._clock = clock
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
@@ -138,24 +136,23 @@ class App:
         return _answer(201 if request.method == "POST" else 200, entity)
 
     def _call(self, request: web.BaseRequest, body: bytes) -> object:
-        self._authenticate(request, body)
+        grant = self._authenticate(request, body)
         path, _, query = request.raw_path.partition("?")
         row, call, ids = _route(request.method, path)
-        if row.permission not in {Permission.NONE, *self._permissions}:
+        request_type = "read" if request.method == "GET" else "write"
+        if request_type not in grant.plan_allows:
+            raise not_in_plan(request_type)
+        if row.permission not in {Permission.NONE, *grant.permissions}:
             raise Refusal(403, "access_denied", "Api key not authorized for this action")
         self._note_mode(request)
         parameters = merged(_read_body(body, request.content_type), from_form(query))
         return call(self._exchange, self._clock(), ids, parameters)
 
-    def _authenticate(self, request: web.BaseRequest, body: bytes) -> None:
-        if not self._keys.verifies(
-            request.headers.get("Apikey", ""),
-            request.headers.get("Signature", ""),
-            request.raw_path,
-            body,
-            request.content_type,
-        ):
+    def _authenticate(self, request: web.BaseRequest, body: bytes) -> Grant:
+        api_key, signature = request.headers.get("Apikey", ""), request.headers.get("Signature", "")
+        if not self._keys.verifies(api_key, signature, request.raw_path, body, request.content_type):
             raise Refusal(401, "signature_invalid", "Provided signature is invalid")
+        return self._keys.grant(api_key)
 
     def _note_mode(self, request: web.BaseRequest) -> None:
         mode = request.headers.get("Forced-Mode")
@@ -182,27 +179,27 @@ def _read_body(body: bytes, content_type: str) -> dict[str, object]:
     return cast("dict[str, object]", values)
 
 
-_TRADES: Final = "/v2/smart_trades"
-# By method and path template, the names of its ids left out.
-_CALLS: Final[dict[tuple[str, str], Call]] = {
-    ("GET", _TRADES): lambda exchange, now, _, parameters: exchange.page(now, parameters),
-    ("GET", f"{_TRADES}/{{}}"): lambda exchange, now, ids, _: exchange.get(now, *ids),
-    ("POST", _TRADES): lambda exchange, now, _, parameters: exchange.create(now, parameters),
-    ("DELETE", f"{_TRADES}/{{}}"): lambda exchange, now, ids, _: exchange.cancel(now, *ids),
-    ("POST", f"{_TRADES}/{{}}/close_by_market"): lambda exchange, now, ids, _: exchange.close_by_market(
-        now, *ids
-    ),
-    ("POST", f"{_TRADES}/{{}}/force_start"): lambda exchange, now, ids, _: exchange.force_start(now, *ids),
-    ("POST", f"{_TRADES}/{{}}/trades/{{}}/close_by_market"): lambda exchange, now, ids, _: (
-        exchange.close_trade(now, *ids)
-    ),
+_CALLS: Final[Mapping[Endpoint[Any], Call]] = {
+    endpoints.LIST_SMART_TRADES: lambda exchange, now, _, sent: exchange.page(now, sent),
+    endpoints.GET_SMART_TRADE: lambda exchange, now, ids, _: exchange.get(now, *ids),
+    endpoints.CREATE_SMART_TRADE: lambda exchange, now, _, sent: exchange.create(now, sent),
+    endpoints.UPDATE_SMART_TRADE: lambda exchange, now, ids, sent: exchange.update(now, ids[0], sent),
+    endpoints.CANCEL_SMART_TRADE: lambda exchange, now, ids, _: exchange.cancel(now, *ids),
+    endpoints.ADD_FUNDS: lambda exchange, now, ids, sent: exchange.add_funds(now, ids[0], sent),
+    endpoints.REDUCE_FUNDS_INFO: lambda exchange, now, ids, _: exchange.reduce_funds_info(now, *ids),
+    endpoints.REDUCE_FUNDS: lambda exchange, now, ids, sent: exchange.reduce_funds(now, ids[0], sent),
+    endpoints.CLOSE_BY_MARKET: lambda exchange, now, ids, _: exchange.close_by_market(now, *ids),
+    endpoints.SET_NOTE: lambda exchange, now, ids, sent: exchange.set_note(now, ids[0], sent),
+    endpoints.FORCE_START: lambda exchange, now, ids, _: exchange.force_start(now, *ids),
+    endpoints.FORCE_PROCESS: lambda exchange, now, ids, _: exchange.force_process(now, *ids),
+    endpoints.LIST_TRADES: lambda exchange, now, ids, _: exchange.list_trades(now, *ids),
+    endpoints.CLOSE_TRADE: lambda exchange, now, ids, _: exchange.close_trade(now, *ids),
+    endpoints.CANCEL_TRADE: lambda exchange, now, ids, _: exchange.cancel_trade(now, *ids),
 }
 _NUMBER: Final = re.compile(r"\d{1,18}", re.ASCII)
 _ID: Final = re.compile(r"\{\w+\}")
 _ROUTES: Final = tuple(
-    (row, call, re.compile(BASE_PATH + _ID.sub("([^/]+)", row.path)))
-    for row in TABLE
-    if (call := _CALLS.get((row.method, _ID.sub("{}", row.path)))) is not None
+    (row, call, re.compile(BASE_PATH + _ID.sub("([^/]+)", row.path))) for row, call in _CALLS.items()
 )
 
 

@@ -7,8 +7,10 @@ import binascii
 import hashlib
 import hmac
 import secrets
-from typing import TYPE_CHECKING, Final, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
+from threecommas_async.endpoints import Permission
 from threecommas_async.signing import JsonPayload, signing_payload
 
 if TYPE_CHECKING:
@@ -16,6 +18,23 @@ if TYPE_CHECKING:
 
 FORM: Final = "application/x-www-form-urlencoded"
 """Content type of a form; its body is always signed in the form ``path?body``."""
+
+
+RequestType: TypeAlias = Literal["read", "write"]
+"""What a subscription plan counts: a GET is a read, anything else a write."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What the owner of a key may do.
+
+    Args:
+        permissions: What the key is allowed to do.
+        plan_allows: Types of request that the owner's subscription plan includes.
+    """
+
+    permissions: frozenset[Permission] = frozenset(Permission)
+    plan_allows: frozenset[RequestType] = frozenset({"read", "write"})
 
 
 class Key(Protocol):
@@ -70,15 +89,17 @@ class KeyRing:
 
     def __init__(self, *, accept_both_json_forms: bool = False) -> None:
         self._keys: dict[str, Key] = {}
+        self._grants: dict[str, Grant] = {}
         self._accept_both_json_forms = accept_both_json_forms
 
-    def new_hmac(self) -> tuple[str, str]:
+    def new_hmac(self, grant: Grant) -> tuple[str, str]:
         """Make a system-generated key and return it with its secret."""
         api_key, secret = secrets.token_hex(32), secrets.token_hex(64)
         self._keys[api_key] = HmacKey(secret)
+        self._grants[api_key] = grant
         return api_key, secret
 
-    def new_rsa(self) -> tuple[str, str]:
+    def new_rsa(self, grant: Grant) -> tuple[str, str]:
         """Make a self-generated key and return it with its private half as PEM text.
 
         Raises:
@@ -94,8 +115,13 @@ class KeyRing:
         private_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         api_key = secrets.token_hex(32)
         self._keys[api_key] = RsaKey(private_key.public_key())
+        self._grants[api_key] = grant
         pem = private_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         return api_key, pem.decode()
+
+    def grant(self, api_key: str) -> Grant:
+        """Return what the owner of a key of this ring may do."""
+        return self._grants[api_key]
 
     def verifies(self, api_key: str, signature: str, target: str, body: bytes, content_type: str) -> bool:
         """Tell whether a request was signed with a key of this ring.

@@ -1,4 +1,4 @@
-"""The record of accepted orders."""
+"""What was accepted, and what was executed: two records that only grow."""
 
 from __future__ import annotations
 
@@ -8,8 +8,23 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 if TYPE_CHECKING:
     from decimal import Decimal
 
-Action: TypeAlias = Literal["create", "close_by_market", "cancel", "force_start", "close_trade"]
+Action: TypeAlias = Literal[
+    "create",
+    "update",
+    "cancel",
+    "add_funds",
+    "reduce_funds",
+    "close_by_market",
+    "set_note",
+    "force_start",
+    "force_process",
+    "close_trade",
+    "cancel_trade",
+]
 """What can be ordered."""
+
+Purpose: TypeAlias = Literal["position", "take_profit", "stop_loss", "reduce_funds", "market_close"]
+"""Role of an order of a SmartTrade; added funds are ``position`` too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,11 +35,11 @@ class LedgerEntry:
         at: Instant of acceptance, in seconds on the exchange's clock.
         action: What was ordered.
         smart_trade_id: The SmartTrade.
-        trade_id: The target that was closed; None for orders on the whole SmartTrade.
+        trade_id: The single trade that it is about; None for orders on the whole SmartTrade.
         account_id: Account it is on.
         pair: QUOTE_BASE.
-        side: Side of the market order that follows; of the entry for ``create`` and ``cancel``.
-        units: Size concerned, in base.
+        side: Side of the order that follows; of the entry where none does.
+        units: Size concerned, in base; 0 for ``update`` and ``set_note``.
     """
 
     at: float
@@ -35,3 +50,33 @@ class LedgerEntry:
     pair: str
     side: str
     units: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fill:
+    """One executed order.
+
+    A SmartTrade's amounts and totals are the exact sums of its fills. Positions that the user brought are
+    no fills.
+
+    Args:
+        at: Instant of execution, in seconds on the exchange's clock.
+        smart_trade_id: The SmartTrade.
+        trade_id: The single trade; None for the close of the whole SmartTrade at market price.
+        purpose: Role of the order.
+        side: ``buy`` or ``sell``.
+        units: Executed size in base, the fee included.
+        price: Price in quote.
+        fee: Fee, in ``fee_currency``.
+        fee_currency: The base currency for what a long buys, the quote currency for everything else.
+    """
+
+    at: float
+    smart_trade_id: int
+    trade_id: int | None
+    purpose: Purpose
+    side: str
+    units: Decimal
+    price: Decimal
+    fee: Decimal
+    fee_currency: str

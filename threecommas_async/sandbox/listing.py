@@ -155,7 +155,7 @@ def _instant(fields: Fields, name: str) -> datetime | None:
 
 def _profit_percent(trade: Trade, ticker: Ticker) -> Decimal | None:
     profit = trade.profit(ticker)
-    return None if profit is None else profit / trade.entered_total
+    return None if profit is None else profit / trade.position.entered_total
 
 
 _SORT_KEYS: Final[Mapping[str, Callable[[Trade, Ticker], str | Decimal | None]]] = {

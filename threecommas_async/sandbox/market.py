@@ -1,18 +1,23 @@
-"""What the sandbox trades: prices and exchange rules for a few pairs.
+"""What the sandbox trades: exchange rules and prices for a few pairs, and how the prices move.
 
-Prices and rules are two mappings by pair. The exchange looks a price up each time it needs one, so
-whoever owns the mapping of prices moves the market.
+Prices stand still until somebody sets them, or walk at random in fixed steps of time. Between two
+changes they are constant, so that what happens depends on the seed and on instants only.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from threecommas_async.models.order_groups import exact
+
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+    from threecommas_async.models.order_groups import Number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,3 +97,84 @@ RULES: Final[Mapping[str, PairRules]] = MappingProxyType(
     }
 )
 """Exchange rules, by pair."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walk:
+    """A random walk of all prices.
+
+    Args:
+        step: Time between two moves, in simulated seconds.
+        swing: Bound of one move up or down, in basis points of the price (100 are one percent). A move of
+            one price step is always possible.
+
+    Raises:
+        ValueError: A number is not positive.
+    """
+
+    step: float = 5.0
+    swing: int = 10
+
+    def __post_init__(self) -> None:
+        if not (self.step > 0 and self.swing > 0):
+            raise ValueError(f"step and swing must be positive, not {self.step!r} and {self.swing!r}")
+
+
+class Market:
+    """The prices of all pairs at the present instant.
+
+    Args:
+        tickers: Prices at the start, by pair.
+        walk: How they move by themselves; None keeps them where they are.
+        step: Seconds between two moves, on the clock of whoever calls.
+        seed: Seed of the walk.
+    """
+
+    def __init__(
+        self, tickers: Mapping[str, Ticker], *, walk: Walk | None = None, step: float = 0.0, seed: int = 0
+    ) -> None:
+        self._tickers = dict(tickers)
+        self._walk = walk
+        self._step = step
+        self._moves = 0
+        # One generator for each pair: the path of a pair does not depend on which others there are.
+        pairs = sorted(tickers.keys() & RULES.keys())
+        self._random = {pair: random.Random(f"{seed} {pair}") for pair in pairs}
+        self.tickers: Mapping[str, Ticker] = MappingProxyType(self._tickers)
+        """Prices now, by pair."""
+
+    @property
+    def next_move(self) -> float:
+        """Instant of the next move of the walk, in seconds; infinite without a walk."""
+        return float("inf") if self._walk is None else (self._moves + 1) * self._step
+
+    def set(self, pair: str, *, last: Number, bid: Number | None = None, ask: Number | None = None) -> None:
+        """Set the prices of a pair.
+
+        Args:
+            pair: QUOTE_BASE.
+            last: Last price, in quote.
+            bid: Best bid; None takes the last price.
+            ask: Best ask; None takes one price step above the higher of the two others.
+
+        Raises:
+            ValueError: There is no such pair, or the prices are not positive, or the bid is above the ask.
+        """
+        if pair not in self._random:
+            raise ValueError(f"pair must be one of {', '.join(self._random)}, not {pair!r}")
+        new_last = exact("last", last)
+        new_bid = new_last if bid is None else exact("bid", bid)
+        new_ask = max(new_last, new_bid) + RULES[pair].tick if ask is None else exact("ask", ask)
+        if not (new_last > 0 and 0 < new_bid <= new_ask):
+            raise ValueError(f"prices must be positive and the bid not above the ask: {last}, {bid}, {ask}")
+        self._tickers[pair] = replace(self._tickers[pair], last=new_last, bid=new_bid, ask=new_ask)
+
+    def move(self) -> Iterable[str]:
+        """Take every price one step on, and return the pairs."""
+        self._moves += 1
+        for pair, rng in self._random.items():
+            last, tick = self._tickers[pair].last, RULES[pair].tick
+            swing = 0 if self._walk is None else self._walk.swing
+            bound = max(1, int(last * swing / 10_000 / tick))
+            self.set(pair, last=max(tick, last + rng.randint(-bound, bound) * tick))
+        return self._random

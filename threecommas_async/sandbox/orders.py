@@ -1,4 +1,4 @@
-"""What a user orders: the contents of one create, checked and typed."""
+"""What a user orders: the contents of a request, checked and typed."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Stop:
         limit_price: Price of the limit order, in quote; None for a market stop.
         breakeven: The stop moves to the entry price once a target was reached.
         trailing: Trailing distance in percent; None is off.
-        timeout: Delay before the stop acts, in seconds; None is off.
+        timeout: How long the trigger must be met before the stop acts, in seconds; None is off.
     """
 
     order_type: str
@@ -73,6 +73,34 @@ class Stop:
     breakeven: bool = False
     trailing: Decimal | None = None
     timeout: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leverage:
+    """Leverage of a SmartTrade on a contract account.
+
+    Args:
+        type: ``cross`` or ``isolated``.
+        value: Leverage factor.
+    """
+
+    type: str
+    value: Decimal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Funds:
+    """An order to add to a position, or to take from it.
+
+    Args:
+        order_type: ``market`` or ``limit``.
+        units: Size in base.
+        price: Limit price in quote; None for market orders.
+    """
+
+    order_type: str
+    units: Decimal
+    price: Decimal | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +120,7 @@ class Order:
         take_profit: Take profit is on.
         targets: The targets.
         stop: The stop; None is off.
+        leverage: Leverage; None is off.
         note: The user's note as written; None is none.
     """
 
@@ -107,6 +136,7 @@ class Order:
     take_profit: bool = False
     targets: tuple[Target, ...] = ()
     stop: Stop | None = None
+    leverage: Leverage | None = None
     note: str | None = None
 
     @property
@@ -118,3 +148,18 @@ class Order:
         if self.skip_enter_step:
             return "smart_sell" if buys else "smart_buy"
         return "smart_trade" if buys else "smart_cover"
+
+    @property
+    def is_long(self) -> bool:
+        """The position is bought."""
+        return self.side == "buy"
+
+    @property
+    def exit_side(self) -> str:
+        """Side of the orders that close the position."""
+        return "sell" if self.is_long else "buy"
+
+    @property
+    def trailing_entry(self) -> Decimal | None:
+        """Trailing distance of the entry in percent; None is off."""
+        return None if self.conditional is None else self.conditional.trailing

@@ -102,11 +102,19 @@ class Fields:
             self.blame(name, INVALID)
         return value == "true"
 
-    def choice(self, name: str, allowed: Collection[str], *, default: str | None = None) -> str:
-        """Return one of the allowed texts; required without a default."""
-        value = self._values.get(name, default)
+    def choice(
+        self,
+        name: str,
+        allowed: Collection[str],
+        *,
+        default: str | None = None,
+        missing: tuple[str, ...] = (MISSING, NOT_ALLOWED),
+    ) -> str:
+        """Return one of the allowed texts; required without a default, with the faults for a missing one."""
+        value = self._values.get(name)
+        value = default if value is None else value
         if value is None:
-            self.blame(name, MISSING, NOT_ALLOWED)
+            self.blame(name, *missing)
         elif isinstance(value, str) and value in allowed:
             return value
         else:
@@ -144,9 +152,11 @@ class Fields:
             self.blame(name, "must be greater than 0")
         return number
 
-    def required_number(self, name: str) -> Decimal:
-        """Return a number above zero."""
+    def required_number(self, name: str, default: Decimal | None = None) -> Decimal:
+        """Return a number above zero; required without a default."""
         if not self.has(name):
+            if default is not None:
+                return default
             self.blame(name, MISSING)
         return self.number(name) or Decimal(0)
 

@@ -1,7 +1,7 @@
 """How the exchange says no: one exception, and the documented bodies.
 
 A call in a state that forbids it is documented for ``reduce_funds`` only: 400 ``Wrong param(s)``. That
-close, cancel, force start and step close answer in the same style is an assumption.
+the other calls answer in the same style is an assumption.
 """
 
 from __future__ import annotations
@@ -63,3 +63,15 @@ def wrong_state(action: str) -> Refusal:
 def foreign_account() -> Refusal:
     """Return the refusal of an account that is not the user's own."""
     return Refusal(403, "Forbidden", "Account not owned by current user.")
+
+
+def not_in_plan(request_type: str) -> Refusal:
+    """Return the refusal of a type of request that the subscription plan does not include.
+
+    It is a 429 that waiting does not cure, recorded in 2025; only its first sentence is known.
+    """
+    return Refusal(
+        429,
+        f"The request type '{request_type}' is not available with your current subscription plan. "
+        "Upgrade the plan to use it.",
+    )

@@ -14,15 +14,18 @@ from threecommas_async.limits import GENERAL, RateLimit
 from threecommas_async.sandbox.app import BASE_PATH, App
 from threecommas_async.sandbox.exchange import Exchange
 from threecommas_async.sandbox.faults import Network
-from threecommas_async.sandbox.keys import KeyRing
-from threecommas_async.sandbox.lifecycle import Delays
+from threecommas_async.sandbox.keys import Grant, KeyRing
 from threecommas_async.sandbox.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from types import TracebackType
 
-    from threecommas_async.sandbox.ledger import LedgerEntry
+    from threecommas_async.models.order_groups import Number
+    from threecommas_async.sandbox.keys import RequestType
+    from threecommas_async.sandbox.ledger import Fill, LedgerEntry
+    from threecommas_async.sandbox.lifecycle import Delays
+    from threecommas_async.sandbox.market import Walk
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 _BAN = 120.0
@@ -38,7 +41,7 @@ class Sandbox:
     Args:
         trades: How many SmartTrades there are from the start, all on the paper account.
         statuses: Their states, in turns; `EVERY_STATUS` has all.
-        seed: Seed of their sizes and prices, of latency and of faults.
+        seed: Seed of their sizes and prices, of the walk of prices, of latency and of faults.
         time_scale: Simulated seconds in a real one. Every duration of the sandbox (the limit's period
             and lock-out, the ban, the way from order to execution) is divided by it; 1.0 is the real
             minute. Latency is in real seconds.
@@ -46,8 +49,9 @@ class Sandbox:
         latency: Bounds of the random delay of each request, in real seconds.
         unreliable: Probability that a request suffers a fault; see `Fault`.
         accept_both_json_forms: Whether a JSON body may be signed in the form of the other kind of key too.
-        permissions: What its keys are allowed to do.
+        permissions: What its keys are allowed to do, unless `credentials` says otherwise.
         delays: How long the exchange takes, in simulated seconds.
+        walk: How prices move by themselves; None lets them stand still until `set_price`.
         host: Address to listen on.
         port: Port to listen on; 0 takes a free one.
         allow_remote: Whether ``host`` may be an address that other machines can reach.
@@ -69,6 +73,7 @@ class Sandbox:
         accept_both_json_forms: bool = False,
         permissions: Collection[Permission] = frozenset(Permission),
         delays: Delays | None = None,
+        walk: Walk | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         allow_remote: bool = False,
@@ -83,18 +88,18 @@ class Sandbox:
         self._host, self._port = host, port
         self._began = time.monotonic()
         self._exchange = Exchange(
-            epoch=datetime.now(UTC), delays=(delays or Delays()).divided(time_scale), seed=seed
+            epoch=datetime.now(UTC), delays=delays, time_scale=time_scale, walk=walk, seed=seed
         )
         self._exchange.seed(trades, statuses)
         self._window = Window(self.limit, ban=_BAN / time_scale, longest_ban=_LONGEST_BAN / time_scale)
         self._keys = KeyRing(accept_both_json_forms=accept_both_json_forms)
-        self._made: dict[str, tuple[str, str]] = {}
+        self._grant = Grant(frozenset(permissions))
+        self._made: dict[tuple[str, Grant], tuple[str, str]] = {}
         self._app = App(
             exchange=self._exchange,
             keys=self._keys,
             window=self._window,
             network=self.network,
-            permissions=permissions,
             clock=self._clock,
         )
         self._runner: web.ServerRunner | None = None
@@ -151,26 +156,59 @@ class Sandbox:
         host, port = self._runner.addresses[0][:2]
         return f"http://{f'[{host}]' if ':' in host else host}:{port}{BASE_PATH}"
 
-    def credentials(self, kind: Literal["hmac", "rsa"] = "hmac") -> dict[str, Any]:
+    def credentials(
+        self,
+        kind: Literal["hmac", "rsa"] = "hmac",
+        *,
+        permissions: Collection[Permission] | None = None,
+        plan_allows: Collection[RequestType] = ("read", "write"),
+        **overrides: Any,
+    ) -> dict[str, Any]:
         """Return keyword arguments for a client: a key of this sandbox, its address and its limit.
+
+        The same arguments give the same key.
 
         Args:
             kind: Kind of key. ``rsa`` needs the extra of that name and makes a key pair at the first call.
+            permissions: What the key is allowed to do; None is what the sandbox was made with.
+            plan_allows: Types of request that the subscription plan includes: ``read`` is every GET,
+                ``write`` everything else. The others are answered with the 429 that waiting does not cure.
+            **overrides: Keyword arguments for the client, added to the others or in their place.
 
         Raises:
             RuntimeError: The sandbox does not listen.
         """
         base_url = self.base_url
-        if kind not in self._made:
-            self._made[kind] = self._keys.new_rsa() if kind == "rsa" else self._keys.new_hmac()
-        api_key, secret = self._made[kind]
+        granted = self._grant.permissions if permissions is None else frozenset(permissions)
+        grant = Grant(granted, frozenset(plan_allows))
+        if (kind, grant) not in self._made:
+            make = self._keys.new_rsa if kind == "rsa" else self._keys.new_hmac
+            self._made[kind, grant] = make(grant)
+        api_key, secret = self._made[kind, grant]
         return {
             "api_key": api_key,
             "rsa_private_key" if kind == "rsa" else "api_secret": secret,
             "mode": "paper",
             "base_url": base_url,
             "limits": self.limit,
+            **overrides,
         }
+
+    def set_price(
+        self, pair: str, *, last: Number, bid: Number | None = None, ask: Number | None = None
+    ) -> None:
+        """Set the prices of a pair now, and let its trades meet them.
+
+        Args:
+            pair: QUOTE_BASE.
+            last: Last price, in quote.
+            bid: Best bid; None takes the last price.
+            ask: Best ask; None takes one price step above the higher of the two others.
+
+        Raises:
+            ValueError: There is no such pair, or the prices are not positive, or the bid is above the ask.
+        """
+        self._exchange.set_price(self._clock(), pair, last=last, bid=bid, ask=ask)
 
     @property
     def exchange(self) -> Exchange:
@@ -182,6 +220,11 @@ class Sandbox:
     def ledger(self) -> tuple[LedgerEntry, ...]:
         """The accepted orders, oldest first."""
         return tuple(self._exchange.ledger)
+
+    @property
+    def fills(self) -> tuple[Fill, ...]:
+        """The executed orders, those of seeded trades included."""
+        return tuple(self.exchange.fills)
 
     @property
     def requests(self) -> int:

@@ -1,87 +1,37 @@
-"""One SmartTrade inside the sandbox: its state, its money, and the steps it can take.
-
-Money is exact: sums and products of what was ordered and of market prices, never rounded. Only averages
-are cut to the price step of the pair.
-"""
+"""One SmartTrade inside the sandbox: its state, its orders and its position."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import ROUND_DOWN, Decimal, localcontext
+from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Final
 
-from threecommas_async.models.status import CLOSEABLE, UNFILLED, StatusCode
+from threecommas_async.models.status import CLOSEABLE, TERMINAL, UNFILLED, StatusCode
+from threecommas_async.sandbox.ledger import Fill
+from threecommas_async.sandbox.legs import STARTABLE, Leg, stop_price, target_price
 from threecommas_async.sandbox.orders import DIGITS
+from threecommas_async.sandbox.prices import entry_price, market_price, watched_price
 
 if TYPE_CHECKING:
+    from threecommas_async.sandbox.accounts import Account
+    from threecommas_async.sandbox.ledger import Purpose
     from threecommas_async.sandbox.market import PairRules, Ticker
-    from threecommas_async.sandbox.orders import Order, Target
+    from threecommas_async.sandbox.orders import Order
+    from threecommas_async.sandbox.position import Execution, Position
 
-COMMISSION: Final = Decimal("0.001")
-"""Fee of every order, as a fraction of what the order brings."""
-
-STARTABLE: Final = frozenset({StatusCode.TO_PROCESS, StatusCode.ORDER_PLACED, StatusCode.TRAILING_ACTIVATED})
-"""States in which an entry can be forced and a target closed at market price (official documentation)."""
+ACTIVE: Final = CLOSEABLE - {StatusCode.STOP_LOSS_IN_PROGRESS}
+"""States in which targets and the stop work: also while funds are being reduced (an assumption)."""
 
 CANCELLABLE: Final = CLOSEABLE | {StatusCode.WAITING_POSITION}
 """States in which ``cancel`` is accepted (official documentation of 2024-10)."""
 
+EDITABLE: Final = frozenset({StatusCode.WAITING_POSITION, StatusCode.WAITING_TARGETS})
+"""States in which ``update`` and ``add_funds`` are accepted (official documentation)."""
+
 _ZERO: Final = Decimal(0)
 _HELD: Final = frozenset({StatusCode.FINISHED, StatusCode.SMART_SELL})
 _WITHOUT_RESULT: Final = frozenset({StatusCode.CANCELLED, StatusCode.FAILED})
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """An exchange account of the user.
-
-    Args:
-        id: Account id.
-        type: Kind of account; ``paper_trading`` is a paper account.
-        name: The name that the user gave to it.
-        market: Name of the market for people.
-    """
-
-    id: int
-    type: str
-    name: str
-    market: str
-
-
-@dataclass(slots=True)
-class Step:
-    """A take-profit target at work.
-
-    Args:
-        id: Trade id.
-        target: What was ordered.
-        price: Target price, in quote.
-        status: State of the target.
-        units: Size in base; None while idle.
-        closed_at: Instant of the close.
-    """
-
-    id: int
-    target: Target
-    price: Decimal
-    status: StatusCode = StatusCode.IDLE
-    units: Decimal | None = None
-    closed_at: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Reduction:
-    """A reduction of the position that waits for its order.
-
-    Args:
-        id: Trade id.
-        units: Size in base.
-        price: Price in quote.
-    """
-
-    id: int
-    units: Decimal
-    price: Decimal
+_IN_OR_OUT: Final = frozenset({StatusCode.FINISHED, StatusCode.PENDING_CANCELLATION})
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -90,180 +40,309 @@ class Trade:
 
     Args:
         id: SmartTrade id.
-        order: What was ordered.
+        order: What was ordered, later changes included.
         account: Where.
         rules: Exchange rules of the pair.
-        price: Planned entry price, in quote.
-        stop_price: Trigger of the stop, in quote; None while there is no stop.
-        steps: The targets; empty once the trade is being closed.
+        fills: Journal of the exchange, which executions are added to.
+        position: What is held.
+        price: Planned entry price, in quote; of own funds the price they are valued at.
+        entry: The entry.
+        legs: Every order that there ever was, oldest first.
         created_at: Instant of the order.
         updated_at: Instant of the last order, or of the end; states that change by themselves leave it.
-        due: Number of the transition that is scheduled; any other scheduled one is void.
+        since: Instant at which the trade came into its state, or at which its entry was forced.
+        steps: The targets as the SmartTrade lists them; empty once the trade is being closed.
+        stop: The stop; None while there is none.
+        additions: Orders for added funds.
+        reductions: Orders for reduced funds.
+        closed_at: Instant of the end.
+        status: State.
+        error: Why it failed.
+        due: Instant at which the trade goes on by itself; None while it waits.
     """
 
     id: int
     order: Order
     account: Account
     rules: PairRules
+    fills: list[Fill]
+    position: Position
     price: Decimal
-    stop_price: Decimal | None
-    steps: list[Step]
+    entry: Leg
+    legs: list[Leg]
     created_at: float
     updated_at: float
+    since: float
+    steps: list[Leg]
+    stop: Leg | None
+    additions: list[Leg] = field(default_factory=list[Leg])
+    reductions: list[Leg] = field(default_factory=list[Leg])
     closed_at: float | None = None
     status: StatusCode = StatusCode.CREATED
-    entry_status: StatusCode = StatusCode.IDLE
-    stop_status: StatusCode = StatusCode.IDLE
     error: str | None = None
-    reductions: list[Reduction] = field(default_factory=list[Reduction])
-    enter_price: Decimal | None = None
-    entered_amount: Decimal = _ZERO
-    entered_total: Decimal = _ZERO
-    closed_amount: Decimal = _ZERO
-    closed_total: Decimal = _ZERO
-    closed_gross: Decimal = _ZERO
-    due: int = 0
-
-    @property
-    def is_long(self) -> bool:
-        """The position was bought."""
-        return self.order.side == "buy"
-
-    @property
-    def exit_side(self) -> str:
-        """Side of the orders that close the position."""
-        return "sell" if self.is_long else "buy"
+    due: float | None = None
 
     @property
     def is_entered(self) -> bool:
         """The position is held, bought or brought by the user."""
-        return self.entry_status in _HELD
+        return self.entry.status in _HELD
 
     @property
     def is_forceable(self) -> bool:
         """The entry can be sent at once."""
-        return self.status in UNFILLED and self.entry_status in STARTABLE
+        return self.status in UNFILLED and self.entry.status in STARTABLE
 
     @property
-    def rest(self) -> Decimal:
-        """What is still held, in base."""
-        with localcontext(prec=DIGITS):
-            return self.entered_amount - self.closed_amount
+    def can_take_funds(self) -> bool:
+        """Funds can be added: trailing is not on, and it is no simple buy or sell."""
+        trails = any(leg.trailing is not None and leg.is_open for leg in self.legs)
+        return self.status in EDITABLE and not self.order.instant and not trails
 
     @property
-    def average_enter_price(self) -> Decimal | None:
-        """Entry price with the fee, cut to the price step; None before the fill and for own funds."""
-        if self.enter_price is None:
-            return None
-        return self._average(self.entered_total, self.entered_amount)
-
-    @property
-    def average_close_price(self) -> Decimal | None:
-        """Exit price with the fee, cut to the price step; None before an exit."""
-        return self._average(self.closed_total, self.closed_amount) if self.closed_amount else None
-
-    @property
-    def average_close_price_without_commission(self) -> Decimal | None:
-        """Exit price without the fee, cut to the price step; None before an exit."""
-        return self._average(self.closed_gross, self.closed_amount) if self.closed_amount else None
+    def open_steps(self) -> list[Leg]:
+        """The targets that are neither executed nor on the way out."""
+        return [step for step in self.steps if step.status not in _IN_OR_OUT]
 
     def exit_price(self, ticker: Ticker) -> Decimal:
         """Return the market price that a close gets."""
-        return ticker.bid if self.is_long else ticker.ask
+        return market_price(self.order.exit_side, ticker)
 
     def profit(self, ticker: Ticker) -> Decimal | None:
         """Return the result in quote, what is still held valued at the market; None where there is none."""
         if not self.is_entered or self.order.instant or self.status in _WITHOUT_RESULT:
             return None
-        with localcontext(prec=DIGITS):
-            back = self.closed_total + self._net(self.rest * self.exit_price(ticker))
-            return back - self.entered_total if self.is_long else self.entered_total - back
+        return self.position.result(self.exit_price(ticker))
 
-    def place(self) -> None:
+    def turn(self, status: StatusCode, at: float) -> None:
+        """Come into a state."""
+        self.status = status
+        self.since = at
+
+    def place(self, ticker: Ticker, at: float) -> None:
         """Take the order up: send the entry, or accept the position that the user brought."""
         if self.order.skip_enter_step:
-            with localcontext(prec=DIGITS):
-                self.entered_amount = self.order.units
-                self.entered_total = self.order.units * self.price
-            self.entry_status = StatusCode.SMART_SELL
-            self._activate()
-            return
-        self.status = StatusCode.WAITING_POSITION
-        conditional = self.order.order_type == "conditional"
-        self.entry_status = StatusCode.TO_PROCESS if conditional else StatusCode.ORDER_PLACED
+            self.position.bring(self.order.units, self.price)
+            self.entry.finish(self.order.units, self.position.entered_total, at)
+            self.entry.turn(StatusCode.SMART_SELL, at)
+            self._begin(at)
+        else:
+            self.turn(StatusCode.WAITING_POSITION, at)
+            self.watch_entry(ticker, at)
+
+    def watch_entry(self, ticker: Ticker, at: float) -> None:
+        """Send the entry, or let its trigger wait for the price on the other side of the present one."""
+        entry = self.entry
+        entry.extreme = None
+        if entry.trigger is not None:
+            entry.rising = entry.trigger >= watched_price(entry.watched, ticker)
+        entry.activate(at)
+
+    def revise_entry(self, ticker: Ticker, at: float) -> None:
+        """Take over the entry of a changed order: send it anew, or value own funds anew."""
+        order, entry = self.order, self.entry
+        price = entry_price(order, ticker)
+        if entry.status is StatusCode.SMART_SELL:
+            self.position.revalue(order.units, self.price, price)
+        else:
+            trigger = order.conditional
+            if trigger is not None:
+                entry.order_type, entry.watched = trigger.order_type, trigger.watched
+                entry.trigger, entry.trailing = trigger.price, trigger.trailing
+            self.watch_entry(ticker, at)
+        self.price = entry.price = price
 
     def force(self, at: float) -> None:
         """Send the entry at market price."""
-        self.status = StatusCode.WAITING_POSITION
-        self.entry_status = StatusCode.PANIC_SELL_PENDING
+        self.turn(StatusCode.WAITING_POSITION, at)
+        self.entry.turn(StatusCode.PANIC_SELL_PENDING, at)
         self.updated_at = at
 
     def fill(self, price: Decimal, at: float) -> None:
-        """Execute the entry: a fee in base for a long, in quote for a short."""
-        units = self.order.units
-        with localcontext(prec=DIGITS):
-            gross = units * price
-            self.entered_amount = units * (1 - COMMISSION) if self.is_long else units
-            self.entered_total = gross if self.is_long else gross * (1 - COMMISSION)
-        self.enter_price = price
-        self.entry_status = StatusCode.FINISHED
+        """Execute the entry."""
+        self._enter(self.entry, self.order.units, price, at)
         if self.order.instant:
             self.end(StatusCode.FINISHED, at)
         else:
-            self._activate()
+            self._begin(at)
 
-    def leave(self, status: StatusCode, at: float) -> None:
-        """Accept an order to end the trade."""
-        self.status = status
+    def add(self, leg: Leg, price: Decimal, at: float) -> None:
+        """Execute an order for added funds."""
+        self._enter(leg, leg.units or _ZERO, price, at)
+        self.settle()
+
+    def order_addition(self, leg: Leg, at: float) -> None:
+        """Accept an order for added funds, which is sent at once or after the entry."""
+        self.additions.append(leg)
+        self.legs.append(leg)
         self.updated_at = at
+        if self.status is StatusCode.WAITING_TARGETS:
+            leg.activate(at)
 
-    def strip(self) -> None:
-        """Take targets, reductions and the stop away."""
-        self.steps.clear()
-        self.reductions.clear()
-        self.stop_price = None
+    def order_reduction(self, leg: Leg, at: float) -> None:
+        """Accept an order for reduced funds."""
+        self.reductions.append(leg)
+        self.legs.append(leg)
+        self.leave(StatusCode.PENDING_REDUCE_FUNDS, at)
 
-    def sell(self, units: Decimal, price: Decimal) -> None:
-        """Close a part of the position."""
+    def send_reduction(self, at: float) -> None:
+        """Send the reduction that was accepted."""
+        self.turn(StatusCode.REDUCE_FUNDS_IN_PROGRESS, at)
+        for leg in self.reductions:
+            if leg.status is StatusCode.IDLE:
+                leg.activate(at)
+
+    def reduce(self, leg: Leg, price: Decimal, at: float) -> None:
+        """Execute an order for reduced funds, as far as targets have left something to give up."""
+        amount = self._exit(leg, "reduce_funds", leg.units or _ZERO, price, at)
         with localcontext(prec=DIGITS):
-            gross = units * price
-            self.closed_amount += units
-            self.closed_gross += gross
-            self.closed_total += self._net(gross)
-
-    def close_step(self, step: Step, price: Decimal, at: float) -> None:
-        """Execute a target; the last one takes along what lots left over, so that the amounts add up."""
-        step.status = StatusCode.FINISHED
-        step.closed_at = at
-        last = all(other.status is StatusCode.FINISHED for other in self.steps)
-        self.sell(self.rest if last or step.units is None else step.units, price)
-        if last and self.status in CLOSEABLE:
+            self.position.reduced_amount += amount
+        if self.position.rest:
+            self.turn(StatusCode.WAITING_TARGETS, at)
+            self.settle()
+        else:
             self.end(StatusCode.FINISHED, at)
 
+    def close_step(self, step: Leg, price: Decimal, at: float) -> None:
+        """Execute a target; the last one takes along everything that is left, so that the amounts add up."""
+        last = self.open_steps in ([], [step])
+        self._exit(step, "take_profit", self.position.rest if last else step.units or _ZERO, price, at)
+        if last:
+            self.end(StatusCode.FINISHED, at)
+        elif self.order.stop is not None and self.order.stop.breakeven:
+            self.move_stop(self.position.average_enter_price or self.price)
+
+    def fire_stop(self, at: float) -> None:
+        """Send the stop; targets, reductions and added funds are taken off the exchange before it."""
+        self.turn(StatusCode.STOP_LOSS_IN_PROGRESS, at)
+        for step in self.open_steps:
+            step.turn(StatusCode.IDLE, at)
+            step.units = None
+        self._cancel_legs(at, *self.additions, *self.reductions)
+        self.reductions = [leg for leg in self.reductions if leg.status is StatusCode.FINISHED]
+
+    def stop_out(self, price: Decimal, at: float) -> None:
+        """Execute the stop."""
+        self._exit(self.stop, "stop_loss", self.position.rest, price, at)
+        self.end(StatusCode.STOP_LOSS_FINISHED, at)
+
+    def sell_all(self, price: Decimal, at: float) -> None:
+        """Close what is held at market price."""
+        self._exit(None, "market_close", self.position.rest, price, at)
+        self.end(StatusCode.PANIC_SOLD, at)
+
+    def leave(self, status: StatusCode, at: float) -> None:
+        """Accept an order that takes the trade into another state."""
+        self.turn(status, at)
+        self.updated_at = at
+
+    def strip(self, at: float) -> None:
+        """Take targets, reductions and the stop away."""
+        self._cancel_legs(at, *self.legs)
+        self.steps.clear()
+        self.reductions.clear()
+        self.stop = None
+
+    def remove(self, leg: Leg, at: float) -> None:
+        """Take one order away."""
+        self._cancel_legs(at, leg)
+        self.steps = [step for step in self.steps if step is not leg]
+
     def end(self, status: StatusCode, at: float, error: str | None = None) -> None:
-        """Reach a terminal state."""
-        self.strip()
-        self.status = status
+        """Reach a terminal state, which is not left again."""
+        if self.status in TERMINAL:
+            raise AssertionError(f"a trade in {self.status} cannot become {status}")
+        if status is StatusCode.FAILED:
+            self.entry.turn(StatusCode.FAILED, at)
+        self.strip(at)
+        self.turn(status, at)
         self.closed_at = self.updated_at = at
         self.error = error
-        if status is StatusCode.FAILED:
-            self.entry_status = StatusCode.FAILED
-        elif status is StatusCode.CANCELLED and not self.is_entered:
-            self.entry_status = StatusCode.CANCELLED
 
-    def _activate(self) -> None:
-        self.status = StatusCode.WAITING_TARGETS
-        self.stop_status = StatusCode.TO_PROCESS
+    def replace_steps(self, steps: list[Leg], at: float) -> None:
+        """Put other targets in the place of the present ones."""
+        self._cancel_legs(at, *self.steps)
+        self.steps = steps
+        self.legs += steps
+
+    def replace_stop(self, stop: Leg | None, at: float) -> None:
+        """Put another stop, or none, in the place of the present one."""
+        if self.stop is not None:
+            self._cancel_legs(at, self.stop)
+        self.stop = stop
+        if stop is not None:
+            self.legs.append(stop)
+
+    def move_stop(self, level: Decimal) -> None:
+        """Move the trigger of the stop to a price, if that is on the better side of it."""
+        stop = self.stop
+        if stop is not None and stop.trigger is not None:
+            moved = max(stop.trigger, level) if self.order.is_long else min(stop.trigger, level)
+            if moved != stop.trigger:
+                # From now on it is a price, no distance from the entry.
+                stop.trigger, stop.percent = moved, None
+
+    def settle(self) -> None:
+        """Size the targets by what is held, and price those that were given as distances."""
+        sized = [step for step in self.steps if step.is_open and step.status is not StatusCode.IDLE]
+        shares = self.position.shares([step.volume or _ZERO for step in sized], self.rules.lot)
+        for step, units in zip(sized, shares, strict=True):
+            step.units = units
+        entry = self.position.average_enter_price
+        if entry is not None:
+            self._price_distances(entry)
+
+    def activate(self, at: float) -> None:
+        """Let every order begin to work that has not yet."""
+        for leg in (*self.steps, *self.additions, *([] if self.stop is None else [self.stop])):
+            if leg.status is StatusCode.IDLE:
+                leg.activate(at)
+        self.settle()
+
+    def _begin(self, at: float) -> None:
+        self.turn(StatusCode.WAITING_TARGETS, at)
+        self.activate(at)
+
+    def _enter(self, leg: Leg, units: Decimal, price: Decimal, at: float) -> None:
+        done = self.position.enter(units, price)
+        leg.finish(done.amount, done.total, at)
+        self._note(leg, "position", done, price, at)
+
+    def _exit(self, leg: Leg | None, purpose: Purpose, units: Decimal, price: Decimal, at: float) -> Decimal:
+        done = self.position.leave(units, price)
+        if leg is not None:
+            leg.finish(done.amount, done.total, at)
+        if done.units:
+            self._note(leg, purpose, done, price, at)
+        return done.amount
+
+    def _note(self, leg: Leg | None, purpose: Purpose, done: Execution, price: Decimal, at: float) -> None:
+        quote, _, base = self.order.pair.partition("_")
+        enters = purpose == "position"
+        self.fills.append(
+            Fill(
+                at=at,
+                smart_trade_id=self.id,
+                trade_id=None if leg is None else leg.id,
+                purpose=purpose,
+                side=self.order.side if enters else self.order.exit_side,
+                units=done.units,
+                price=price,
+                fee=done.fee,
+                fee_currency=base if enters and self.order.is_long else quote,
+            )
+        )
+
+    def _price_distances(self, entry: Decimal) -> None:
         for step in self.steps:
-            market = step.target.order_type == "market"
-            step.status = StatusCode.TO_PROCESS if market else StatusCode.ORDER_PLACED
-            with localcontext(prec=DIGITS):
-                share = self.entered_amount * step.target.volume / 100
-                step.units = share // self.rules.lot * self.rules.lot
+            if step.is_open and step.percent is not None:
+                step.price = target_price(self.order, step.percent, entry, self.rules.tick)
+                step.trigger = None if step.trigger is None else step.price
+        stop = self.stop
+        if stop is not None and stop.percent is not None:
+            stop.trigger = stop_price(self.order, stop.percent, entry, self.rules.tick)
 
-    def _net(self, gross: Decimal) -> Decimal:
-        return gross * (1 - COMMISSION if self.is_long else 1 + COMMISSION)
-
-    def _average(self, total: Decimal, amount: Decimal) -> Decimal:
-        with localcontext(prec=DIGITS):
-            return (total / amount).quantize(self.rules.tick, rounding=ROUND_DOWN)
+    @staticmethod
+    def _cancel_legs(at: float, *legs: Leg) -> None:
+        for leg in legs:
+            if leg.is_open:
+                leg.turn(StatusCode.CANCELLED, at)

@@ -1,0 +1,54 @@
+"""The examples run as they stand, without a warning."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from threecommas_async.sandbox import Sandbox
+
+ROOT = Path(__file__).parents[2]
+
+
+async def run(example: str, *arguments: str, **environment: str) -> tuple[str, str]:
+    """Run an example in a process of its own; return what it printed on stdout and stderr."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-W",
+        "error",
+        str(ROOT / "examples" / example),
+        *arguments,
+        env={"PYTHONPATH": str(ROOT), **environment},
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    out, err = await process.communicate()
+    assert process.returncode == 0, err.decode()
+    return out.decode(), err.decode()
+
+
+async def test_close_all_closes_the_trades_of_an_account() -> None:
+    async with Sandbox(trades=3, time_scale=100) as sandbox:
+        credentials = sandbox.credentials()
+        out, err = await run(
+            "close_all.py",
+            str(next(iter(sandbox.exchange.trades.values())).account.id),
+            THREECOMMAS_API_KEY=credentials["api_key"],
+            THREECOMMAS_API_SECRET=credentials["api_secret"],
+            THREECOMMAS_MODE="paper",
+            THREECOMMAS_BASE_URL=credentials["base_url"],
+        )
+        assert len(sandbox.ledger) == 3
+    assert out.count("panic_sold") == 3
+    assert err.splitlines()[-1].startswith("3/")
+
+
+async def test_lifecycle_ends_with_the_whole_position_closed() -> None:
+    out, err = await run("lifecycle.py")
+    assert err == ""
+    lines = out.splitlines()
+    assert lines[0] == "ordered: created, entered 0.0, closed 0.0"
+    assert "funds added: waiting_targets, entered 0.014985, closed 0.0" in lines
+    assert lines[-2] == "closed: panic_sold, entered 0.014985, closed 0.014985"
+    assert lines[-1].startswith("realised: 13.")

@@ -1,0 +1,77 @@
+"""Adding to a position and taking from it: parameters and bounds."""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal, localcontext
+from typing import TYPE_CHECKING
+
+from threecommas_async.sandbox.orders import DIGITS, Funds
+from threecommas_async.sandbox.parameters import Fields
+from threecommas_async.sandbox.refusals import invalid
+from threecommas_async.sandbox.terms import ORDER_TYPES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from threecommas_async.sandbox.market import PairRules
+    from threecommas_async.sandbox.trades import Trade
+
+# Decimals of the documented max_reduce_funds_amount.
+_STEP = Decimal("1E-27")
+
+
+def read_funds(parameters: Mapping[str, object]) -> Funds:
+    """Return what the parameters of an ``add_funds`` or ``reduce_funds`` order.
+
+    Raises:
+        Refusal: 400, parameters are missing or malformed.
+    """
+    fields = Fields(parameters)
+    order_type = fields.choice("order_type", ORDER_TYPES)
+    units = fields.group("units", required=True).required_number("value")
+    price = None
+    if order_type == "limit":
+        price = fields.group("price", required=True).required_number("value")
+    fields.check()
+    return Funds(order_type=order_type, units=units, price=price)
+
+
+def check_funds(funds: Funds, market_price: Decimal, rules: PairRules) -> None:
+    """Hold added or reduced funds against the rules of the exchange.
+
+    Raises:
+        Refusal: 422, they are outside of them.
+    """
+    with localcontext(prec=DIGITS):
+        total = funds.units * (funds.price or market_price)
+    faults: dict[str, list[str]] = {}
+    if total < rules.min_total:
+        faults["total"] = [f"must be greater than or equal to {rules.min_total}"]
+    elif total > rules.max_total:
+        faults["total"] = [f"must be less than or equal to {rules.max_total}"]
+    if funds.units > rules.max_units:
+        faults["units"] = [f"must be less than or equal to {rules.max_units}"]
+    if faults:
+        raise invalid(422, faults)
+
+
+def max_reduction(trade: Trade, price: Decimal) -> Decimal:
+    """Return the largest amount that can be given up, in base.
+
+    What the API computes is not documented. Assumed, after the 27 decimals of the documented answer:
+    what is held less what is worth the smallest order at this price, so that the rest can be closed.
+    """
+    with localcontext(prec=DIGITS, rounding=ROUND_CEILING):
+        least = trade.rules.min_total / price
+    with localcontext(prec=DIGITS):
+        return max(Decimal(0), trade.position.rest - least).quantize(_STEP, rounding=ROUND_FLOOR)
+
+
+def check_reduction(funds: Funds, most: Decimal) -> None:
+    """Hold a reduction against what can be given up.
+
+    Raises:
+        Refusal: 422, too little would be left.
+    """
+    if funds.units > most:
+        raise invalid(422, {"entered_amount": ["Too small"]})
