@@ -90,9 +90,10 @@ def creates(draw: st.DrawFn) -> dict[str, Any]:
     }
     if order_type == "conditional":
         price = {"value": price_near(pair, draw(thousandths)), "type": draw(watched)}
-        position["conditional"] = {"order_type": draw(order_types), "price": price}
+        conditional: dict[str, Any] = {"order_type": draw(order_types), "price": price}
         if trails:
-            position["conditional"]["trailing"] = {"enabled": True, "percent": draw(distances)}
+            conditional["trailing"] = {"enabled": True, "percent": draw(distances)}
+        position["conditional"] = conditional
     take_profit = draw(target_lists(pair, trails=trails and not own))
     off = {"enabled": False}
     return {

@@ -73,7 +73,7 @@ class App:
         network: Network,
         clock: Callable[[], float],
     ) -> None:
-        self.requests = 0
+        self.requests: int = 0
         self.forced_mode: str | None = None
         self.in_flight: set[asyncio.Task[Any]] = set()
         self._exchange = exchange

@@ -78,8 +78,8 @@ class Exchange:
         time_scale: float = 1.0,
         seed: int = 0,
     ) -> None:
-        self.epoch = epoch - timedelta(microseconds=epoch.microsecond % 1000)
-        self.accounts = {account.id: account for account in accounts}
+        self.epoch: datetime = epoch - timedelta(microseconds=epoch.microsecond % 1000)
+        self.accounts: dict[int, Account] = {account.id: account for account in accounts}
         step = 0.0 if walk is None else walk.step / time_scale
         market = Market(tickers, walk=walk, step=step, seed=seed)
         self._engine = Engine(market, (delays or Delays()).divided(time_scale))

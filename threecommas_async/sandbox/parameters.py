@@ -41,7 +41,7 @@ class Fields:
     ) -> None:
         self._values = values
         self._path = path
-        self.faults = {} if faults is None else faults
+        self.faults: dict[str, list[str]] = {} if faults is None else faults
 
     def check(self) -> None:
         """Refuse the request if anything was wrong.

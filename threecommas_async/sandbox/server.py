@@ -82,9 +82,11 @@ class Sandbox:
             raise ValueError(f"host must be a loopback address, not {host!r}; allow_remote=True lifts this")
         if not time_scale > 0:
             raise ValueError(f"time_scale must be positive, not {time_scale!r}")
-        self.limit = RateLimit(limit.requests, limit.period / time_scale, limit.lockout / time_scale)
+        self.limit: RateLimit = RateLimit(
+            limit.requests, limit.period / time_scale, limit.lockout / time_scale
+        )
         """The limit in force, in real seconds."""
-        self.network = Network(latency=latency, unreliable=unreliable, seed=seed)
+        self.network: Network = Network(latency=latency, unreliable=unreliable, seed=seed)
         self._host, self._port = host, port
         self._began = time.monotonic()
         self._exchange = Exchange(
