@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 PACKAGE = Path(threecommas_async.__file__).parent
-MODULES = sorted(
-    path for folder in (PACKAGE, PACKAGE / "models", PACKAGE / "resources") for path in folder.glob("*.py")
-)
+MODULES = sorted(path for path in PACKAGE.rglob("*.py"))
 
 
 def undocumented(module: ast.Module) -> Iterator[str]:

@@ -46,7 +46,13 @@ Call: TypeAlias = "Callable[[Exchange, float, Ids, Mapping[str, object]], object
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer before it is sent."""
+    """An answer before it is sent.
+
+    Args:
+        status: HTTP status.
+        body: Body.
+        content_type: Its type.
+    """
 
     status: int
     body: bytes

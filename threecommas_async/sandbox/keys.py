@@ -41,6 +41,7 @@ class Key(Protocol):
     """What the server keeps of an API key."""
 
     json_payload: JsonPayload
+    """How a JSON body joins the signed payload for this kind of key."""
 
     def verifies(self, payload: bytes, signature: str) -> bool: ...
 
@@ -49,6 +50,7 @@ class HmacKey:
     """A system-generated key."""
 
     json_payload: JsonPayload = "path?body"
+    """The documented form for HMAC."""
 
     def __init__(self, secret: str) -> None:
         self._secret = secret.encode()
@@ -63,6 +65,7 @@ class RsaKey:
     """A self-generated key, of which the user registered the public half."""
 
     json_payload: JsonPayload = "path+body"
+    """The documented form for RSA."""
 
     def __init__(self, public_key: RSAPublicKey) -> None:
         self._public_key = public_key
