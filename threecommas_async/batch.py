@@ -131,8 +131,8 @@ async def close_many(
     clock: Callable[[], float] = time.monotonic,
 ) -> BatchReport:
     """Close trades with a fixed pool of workers; see ``SmartTrades.close_many``."""
-    if isinstance(concurrency, bool) or concurrency < 1:
-        raise ValueError(f"concurrency must be at least 1, not {concurrency!r}")
+    if type(concurrency) is not int or concurrency < 1:
+        raise ValueError(f"concurrency must be a whole number of at least 1, not {concurrency!r}")
     if on_unfilled not in ("cancel", "skip"):
         raise ValueError(f'on_unfilled must be "cancel" or "skip", not {on_unfilled!r}')
     if isinstance(trades, str | bytes) or not isinstance(trades, Iterable | AsyncIterable):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from urllib.parse import quote, urlencode
 
@@ -27,6 +28,8 @@ T = TypeVar("T")
 USER_AGENT: Final = "threecommas-async"
 EXCERPT: Final = 300
 """Characters of an unreadable body that an error keeps."""
+MAX_ATTRIBUTES: Final = 100
+"""Fields of a refusal that an error keeps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,7 +312,7 @@ def _error_object(body: bytes) -> dict[str, Any]:
 def _attributes(content: object) -> dict[str, tuple[str, ...]]:
     attributes: dict[str, tuple[str, ...]] = {}
     fields = cast("dict[str, object]", content) if isinstance(content, dict) else {}
-    for keys, messages in fields.items():
+    for keys, messages in islice(fields.items(), MAX_ATTRIBUTES):
         texts = cast("list[object]", messages) if isinstance(messages, list) else [messages]
         # One key can name several fields: "a[value],a[percent]" are mutually exclusive.
         for key in keys.split(","):

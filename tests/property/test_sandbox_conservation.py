@@ -209,7 +209,7 @@ class Conservation(RuleBasedStateMachine):
         number=st.integers(0, 20),
         action=st.sampled_from(["add_funds", "reduce_funds"]),
         order_type=order_types,
-        units=st.sampled_from(["10", "20.202", "55.5", "0.0000001"]),
+        units=st.sampled_from(["10", "20.202", "85.5", "0.0000001"]),
         share=thousandths,
     )
     def change_the_size(self, number: int, action: str, order_type: str, units: str, share: int) -> None:

@@ -319,8 +319,8 @@ def test_a_foreign_cancellation_costs_no_verdict() -> None:
     assert told.counts == {Verdict.CLOSING: 2}
 
 
-@pytest.mark.parametrize("concurrency", [0, -1, True])
-def test_a_pool_needs_workers(concurrency: int) -> None:
+@pytest.mark.parametrize("concurrency", [0, -1, True, 1.5, "4"])
+def test_a_pool_needs_workers(concurrency: Any) -> None:
     with pytest.raises(ValueError, match="concurrency"):
         close(Exchange({}), [], concurrency=concurrency)
 

@@ -207,6 +207,27 @@ def test_a_limit_reduction_is_executed_at_its_price() -> None:
     assert (fill.purpose, fill.units, fill.price) == ("reduce_funds", Decimal(40), Decimal("0.12"))
 
 
+def test_a_reduction_takes_no_more_than_targets_have_left() -> None:
+    exchange, smart_id = filled(targets=[target("0.12", "50"), target("0.3", "50")])
+    exchange.reduce_funds(10.0, smart_id, funds("90", "0.13"))
+    exchange.set_price(20.0, DOGE, last="0.12")
+    assert status_of(exchange, 20.0, smart_id) == "reduce_funds_in_progress"
+    exchange.set_price(21.0, DOGE, last="0.13")
+    assert [fill.units for fill in exchange.fills] == [Decimal(100), Decimal(49), Decimal("50.9")]
+    assert status_of(exchange, 21.0, smart_id) == "finished"
+
+
+def test_the_stop_takes_orders_for_funds_off_the_exchange() -> None:
+    exchange, smart_id = filled(stop=stop_at("0.1"))
+    exchange.add_funds(10.0, smart_id, funds("50", "0.05"))
+    exchange.reduce_funds(10.0, smart_id, funds("50", "0.2"))
+    exchange.set_price(20.0, DOGE, last="0.1")
+    listed: list[Any] = exchange.list_trades(20.0, smart_id)
+    assert [trade["status"] for trade in listed[2:]] == ["cancelled", "cancelled"]
+    trade: Any = exchange.get(20.0, smart_id)
+    assert trade["reduce_funds"] == {"steps": []}
+
+
 def test_what_can_be_reduced_leaves_the_smallest_order() -> None:
     exchange, smart_id = filled()
     info = exchange.reduce_funds_info(10.0, smart_id)

@@ -272,6 +272,7 @@ def test_targets_rest_while_the_stop_is_under_way() -> None:
     exchange.set_price(11.0, DOGE, last="0.09")
     trade: Any = exchange.get(20.0, smart_id)
     assert trade["take_profit"]["steps"][0]["status"]["type"] == "idle"
+    assert trade["take_profit"]["steps"][0]["units"]["value"] is None
     exchange.set_price(21.0, DOGE, last="0.2")
     assert [fill.purpose for fill in exchange.fills] == ["position", "stop_loss"]
 

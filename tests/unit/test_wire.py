@@ -211,6 +211,13 @@ def test_attributes_map_each_request_path_to_its_messages() -> None:
     assert "order_type is missing, does not have a valid value" in str(several)
 
 
+def test_a_refusal_of_absurdly_many_fields_is_cut() -> None:
+    body = json.dumps(
+        {"error": "record_invalid", "error_attributes": {f"f{n}": ["bad"] for n in range(9999)}}
+    )
+    assert len(fail(400, body.encode()).attributes) == 100
+
+
 @pytest.mark.parametrize(
     "attributes", [["a list"], "text", None, {"note": "one text"}, {"note": None}, {"note": [{"deep": 1}]}]
 )
