@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_recordings: ContextVar[tuple[tuple[Session, list[wire.Response]], ...]] = ContextVar(
+_recordings: ContextVar[tuple[list[wire.Response], ...]] = ContextVar(
     "threecommas_async_recordings", default=()
 )
 
@@ -85,6 +85,7 @@ class Session:
         self._closed = False
         self._ban: errors.BannedError | None = None
         self._banned_until = 0.0
+        self._recording: list[list[wire.Response]] = []
 
     async def call(
         self,
@@ -204,16 +205,21 @@ class Session:
     def recording(self) -> Generator[list[wire.Response], None, None]:
         """Collect the answers to the calls that are made inside the block, by this task and its children."""
         answers: list[wire.Response] = []
-        token = _recordings.set((*_recordings.get(), (self, answers)))
+        before = _recordings.get()
+        _recordings.set((*before, answers))
+        self._recording.append(answers)
         try:
             yield answers
         finally:
-            _recordings.reset(token)
+            # Not with the token: a generator may be finalised in another context than it began in.
+            _recordings.set(before)
+            self._recording = [other for other in self._recording if other is not answers]
 
     def _record(self, outcome: wire.Response | Failure) -> None:
-        for session, answers in _recordings.get():
-            if session is self and isinstance(outcome, wire.Response):
-                answers.append(outcome)
+        if self._recording and isinstance(outcome, wire.Response):
+            for answers in _recordings.get():
+                if any(answers is wanted for wanted in self._recording):
+                    answers.append(outcome)
 
     def _heed(self, fault: retry.Fault) -> None:
         match fault:

@@ -16,6 +16,7 @@ import msgspec
 
 from threecommas_async import errors
 from threecommas_async.models.decoding import DECODING_ERRORS
+from threecommas_async.models.encoding import encode_body
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -151,11 +152,6 @@ def encode_query(parameters: Mapping[str, object]) -> str:
     )
 
 
-def encode_body(body: msgspec.Struct) -> bytes:
-    """Return the JSON of a request Struct; numbers are plain decimal strings, never floats or exponents."""
-    return msgspec.json.encode(_plain(msgspec.to_builtins(body, builtin_types=(Decimal,))))
-
-
 def read(endpoint: Endpoint[T], request: Request, response: Response, *, now: datetime) -> T:
     """Return the value of an answer.
 
@@ -186,10 +182,6 @@ def read(endpoint: Endpoint[T], request: Request, response: Response, *, now: da
 
 _TAG: Final = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _NEXT_REQUEST: Final = re.compile(r"next request at (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC", re.IGNORECASE)
-_ADVICE: Final[Mapping[type[errors.APIStatusError], str]] = {
-    errors.AuthenticationError: "check that key and secret belong together, and that this IP is allowed",
-    errors.PermissionDeniedError: "the call needs {permission}",
-}
 _SHORTEST_WAIT: Final = timedelta(seconds=1)
 _BY_STATUS: Final[Mapping[int, type[errors.APIStatusError]]] = {
     400: errors.InvalidRequestError,
@@ -226,20 +218,6 @@ def _query_value(name: str, value: object) -> str:
             raise ValueError(f"{name} cannot be sent in a query: {value!r}")
 
 
-def _plain(value: Any) -> Any:
-    match value:
-        case Decimal():
-            return format(value, "f")
-        case float():
-            raise ValueError(f'a float cannot be sent exactly: write "{value}" or Decimal("{value}")')
-        case dict():
-            return {key: _plain(item) for key, item in cast("dict[str, Any]", value).items()}
-        case list() | tuple():
-            return [_plain(item) for item in cast("list[Any]", value)]
-        case _:
-            return value
-
-
 def _status_error(
     endpoint: Endpoint[Any], request: Request, response: Response, now: datetime
 ) -> errors.APIStatusError:
@@ -257,7 +235,7 @@ def _status_error(
         text,
         description,
         _excerpt("; ".join(f"{key} {', '.join(messages)}" for key, messages in attributes.items())),
-        _ADVICE[kind].format(permission=endpoint.permission) if kind in _ADVICE else "",
+        _advice(kind, f"{text} {description}".lower(), endpoint),
     )
     failure = kind(
         ": ".join([f"{request} answered {response.status}", *filter(None, reasons)]),
@@ -279,6 +257,17 @@ def _status_error(
         case _:
             pass
     return failure
+
+
+def _advice(kind: type[errors.APIStatusError], refusal: str, endpoint: Endpoint[Any]) -> str:
+    if kind is errors.AuthenticationError:
+        return "check that key and secret belong together, and that this IP is allowed"
+    # A 403 may also be about the account or the state of the object.
+    if kind is errors.PermissionDeniedError and any(
+        word in refusal for word in ("permission", "access", "api key")
+    ):
+        return f"the call needs {endpoint.permission}"
+    return ""
 
 
 def _request_id(request: Request, response: Response) -> str | None:
@@ -315,7 +304,7 @@ def _attributes(content: object) -> dict[str, tuple[str, ...]]:
     for keys, messages in islice(fields.items(), MAX_ATTRIBUTES):
         texts = cast("list[object]", messages) if isinstance(messages, list) else [messages]
         # One key can name several fields: "a[value],a[percent]" are mutually exclusive.
-        for key in keys.split(","):
+        for key in map(str.strip, keys.split(",")):
             attributes[key] = (*attributes.get(key, ()), *map(str, texts))
     return attributes
 

@@ -83,6 +83,7 @@ async def test_targets_close_a_long_step_by_step(sandbox: Sandbox, client: Three
     sandbox.set_price(PAIR, last=63000)
     trade = await until(client, trade.id, lambda trade: trade.data.closed_amount != 0)
     assert trade.is_open
+    assert trade.unrealised_profit == trade.profit.volume
     sandbox.set_price(PAIR, last=66000)
     trade = await until(client, trade.id, lambda trade: trade.is_terminal)
     assert trade.status.code == "finished"

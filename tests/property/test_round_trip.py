@@ -24,9 +24,9 @@ from threecommas_async import (
     trigger,
 )
 from threecommas_async.models import rules
+from threecommas_async.models.encoding import encode_body
 from threecommas_async.sandbox.accounts import FUTURES_ACCOUNT
 from threecommas_async.sandbox.create import read_order
-from threecommas_async.wire import encode_body
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -7,6 +7,7 @@ import pickle
 import subprocess
 import sys
 import traceback
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -194,6 +195,18 @@ async def test_a_filter_that_the_api_does_not_know_is_refused(option: str, value
         assert not api.requests
 
 
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("from_", "2024-01-01"), ("to", datetime(2024, 1, 1)), ("pair", "BTC/USDT"), ("account_id", "7")],
+)
+async def test_a_filter_of_a_wrong_kind_is_refused_by_its_own_name(option: str, value: Any) -> None:
+    with aioresponses() as api:
+        async with ThreeCommas(KEY, SECRET) as client:
+            with pytest.raises(ValueError, match=f"^{option} must be"):
+                await client.smart_trades.list(**{option: value})
+        assert not api.requests
+
+
 @pytest.mark.parametrize("bad", [0, -1, True, "1", 1.5, None])
 async def test_a_bad_id_is_refused_by_every_call_before_anything_is_sent(bad: Any) -> None:
     with aioresponses() as api:
@@ -311,6 +324,29 @@ async def test_raw_answers_are_kept_beside_their_typed_form(sample: Callable[[st
     ]
     assert answers[0].headers["x-request-id"] == "r-9"
     assert [answer.status for answer in inner] == [400]
+
+
+async def test_raw_answers_stop_with_their_block() -> None:
+    with aioresponses() as api:
+        api.get(
+            "https://api.3commas.io/public/api/v2/smart_trades/1",
+            payload={"id": 1, "status": {}},
+            repeat=True,
+        )
+        async with ThreeCommas(KEY, SECRET) as client:
+            outside = asyncio.Event()
+
+            async def outlive() -> None:
+                await client.smart_trades.get(1)
+                await outside.wait()
+                await client.smart_trades.get(1)
+
+            with client.with_raw() as answers:
+                task = asyncio.create_task(outlive())
+                await asyncio.sleep(0.01)
+            outside.set()
+            await task
+    assert len(answers) == 1
 
 
 async def test_a_bad_request_is_refused_before_anything_is_sent() -> None:

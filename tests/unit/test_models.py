@@ -223,6 +223,34 @@ def test_unrealised_profit_is_exact_on_the_documented_open_trades(path: Path) ->
         assert trade.unrealised_profit == trade.profit.volume
 
 
+@pytest.mark.parametrize(
+    ("side", "expected"),
+    [
+        # 10 entered for 1000, 4 closed for 480; the other 6 at 110 or 111 with a fee of 0.1 %.
+        ("buy", Decimal("139.340")),
+        ("sell", Decimal("-146.666")),
+    ],
+)
+def test_unrealised_profit_counts_what_was_closed_already(side: str, expected: Decimal) -> None:
+    trade = decode(
+        {
+            "id": 1,
+            "status": {"type": "waiting_targets"},
+            "position": {"type": side, "units": {"value": "10"}},
+            "is_position_not_filled": False,
+            "data": {
+                "current_price": {"bid": "110", "ask": "111"},
+                "commission": "0.001",
+                "entered_amount": "10",
+                "entered_total": "1000",
+                "closed_amount": "4",
+                "closed_total": "480",
+            },
+        }
+    )
+    assert trade.unrealised_profit == expected
+
+
 def test_the_derived_properties_of_a_documented_trade(sample: Callable[[str], bytes]) -> None:
     trade = endpoints.CLOSE_BY_MARKET.decode(sample("smart_trades.close_by_market/201"))
     assert (trade.side, trade.quote, trade.base, trade.is_filled) == ("sell", "USDT", "1INCH", True)

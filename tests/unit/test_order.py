@@ -25,7 +25,7 @@ from threecommas_async import (
     target,
     trigger,
 )
-from threecommas_async.wire import encode_body
+from threecommas_async.models.encoding import encode_body
 
 
 def sent(body: msgspec.Struct) -> Any:
@@ -158,6 +158,7 @@ def test_a_number_leaves_as_a_plain_decimal_string(given: Any, text: str) -> Non
         ("", "must be a number such as"),
         ("1E+200000000", "must be a number such as"),
         ("1e101", "at most 100 digits"),
+        ("1" * 1_000_000 + "x", "must be a number such as"),
         (Decimal("1E+999999"), "at most 100 digits"),
         (Decimal("1E-101"), "at most 100 digits"),
         (True, "must be a Decimal, an int or a str, not bool"),

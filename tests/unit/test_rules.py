@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import Any
+from decimal import Decimal, localcontext
+from typing import Any, cast
 
 import pytest
 from msgspec import UNSET, structs
@@ -18,6 +18,7 @@ from threecommas_async import (
     OrderValue,
     SmartTradeOrder,
     SmartTradeUpdate,
+    StopLoss,
     UpdatePosition,
     stop_loss,
     take_profit,
@@ -86,7 +87,7 @@ BAD_ORDERS: list[tuple[SmartTradeOrder, str]] = [
     (raw(pair="USDT BTC"), "pair: "),
     (raw(note=""), "note: 1 to 300 characters, not 0"),
     (raw(note="x" * 301), "note: 1 to 300 characters, not 301"),
-    (raw(note="\ud800"), "note: holds a lone surrogate"),
+    (raw(note="\ud800"), "text with a lone surrogate"),
     (raw(instant=True, skip_enter_step=True), "skip_enter_step: "),
     (raw(instant=True, take_profit=take_profit(target(65000))), "take_profit: an instant order has none"),
     (raw(instant=True, stop_loss=stop_loss(5)), "stop_loss: an instant order has none"),
@@ -94,11 +95,11 @@ BAD_ORDERS: list[tuple[SmartTradeOrder, str]] = [
     (raw(leverage=OrderLeverage(enabled=True, type="cross")), "leverage.value: needed"),
     (
         raw(leverage=OrderLeverage(enabled=True, type="cross", value=Decimal(0))),
-        "leverage.value: must be positive, not 0",
+        "leverage.value: must be a positive whole number, not 0",
     ),
     (
         raw(leverage=OrderLeverage(enabled=True, type="custom", value=Decimal(12))),  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - the bad input
-        "leverage.type: custom is deprecated and stored as isolated",
+        "leverage.type: custom is deprecated, and stored as isolated: say isolated",
     ),
     (entry(units=OrderValue(value=Decimal(0))), "position.units.value: must be positive, not 0"),
     (entry(units=OrderValue(value=Decimal(-1))), "position.units.value: must be positive, not -1"),
@@ -206,10 +207,68 @@ def test_an_order_that_breaks_a_documented_rule_names_the_field_and_says_what_to
     assert fault in str(caught.value)
 
 
+def test_volumes_are_summed_exactly_whatever_the_decimal_context() -> None:
+    thirds = take_profit(target(1, volume="33.333"), target(2, volume="33.333"), target(3, volume="33.334"))
+    excess = take_profit(target(1, volume=50), target(2, volume="50." + "0" * 60 + "1"))
+    with localcontext(prec=4):
+        rules.check_order(raw(take_profit=thirds))
+        with pytest.raises(ValueError, match="add up to 100"):
+            rules.check_order(raw(take_profit=excess))
+
+
 def test_all_faults_are_named_at_once() -> None:
     with pytest.raises(ValueError, match="refused") as caught:
         rules.check_order(raw(account_id=0, note="", pair=""))
     assert str(caught.value).count(";") == 2
+
+
+@pytest.mark.parametrize(
+    ("bad", "fault"),
+    [
+        (entry(order_type="LIMIT"), "position.order_type: Invalid enum value 'LIMIT'"),
+        (entry(type="long"), "position.type: Invalid enum value 'long'"),
+        (raw(take_profit=target(65000)), "take_profit: Object contains unknown field `order_type`"),
+        (
+            raw(take_profit=OrderTakeProfit(enabled=True, steps=cast("Any", ([target(65000)],)))),
+            "take_profit.steps[0]: Expected `object`, got `array`",
+        ),
+        (
+            raw(take_profit=take_profit(target(65000, watch=cast("Any", "mark")))),
+            "take_profit.steps[0].price.type: Invalid",
+        ),
+        (raw(stop_loss="55000"), "stop_loss: Expected `object | null`, got `str`"),
+        (raw(stop_loss=StopLoss(enabled=True)), "stop_loss: Object contains unknown field"),
+        (raw(account_id="7"), "account_id: Expected `int`, got `str`"),
+        (raw(pair=None), "pair: Expected `str`, got `null`"),
+        (raw(pair="BTC/USDT"), "pair: give it as QUOTE_BASE"),
+        (raw(note=5), "note: Expected `str | null`, got `int`"),
+        ({"account_id": 1}, "Object missing required field `pair`"),
+        (SmartTradeUpdate(), "Object missing required field `account_id`"),
+    ],
+)
+def test_what_is_of_a_wrong_type_or_kind_is_refused(bad: Any, fault: str) -> None:
+    with pytest.raises(ValueError, match=r"^the order would be refused: ") as caught:
+        rules.check_order(bad)
+    assert fault in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [LONG, SmartTradeUpdate(stop_loss=None), SmartTradeUpdate(take_profit=target(5)), None, 5],  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - the bad input
+)
+def test_an_update_of_a_wrong_kind_is_refused(bad: Any) -> None:
+    """An order passed for an update would strip the targets and the stop."""
+    with pytest.raises(ValueError, match=r"^the update would be refused: "):
+        rules.check_update(bad)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [(None, "would be refused"), (5, "would be refused"), (b"text", "bytes cannot be sent")],
+)
+def test_a_note_that_is_no_text_is_refused(bad: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        rules.check_note(bad)
 
 
 def test_an_update_is_held_against_the_rules_that_do_not_depend_on_the_trade() -> None:
@@ -218,6 +277,7 @@ def test_an_update_is_held_against_the_rules_that_do_not_depend_on_the_trade() -
     rules.check_update(SmartTradeUpdate(position=UpdatePosition(price=None)))
     for update, fault in (
         (SmartTradeUpdate(), "set at least one"),
+        (SmartTradeUpdate(position=UpdatePosition()), "position: set at least one"),
         (
             SmartTradeUpdate(position=UpdatePosition(units=OrderValue(value=Decimal(0)))),
             "position.units.value",

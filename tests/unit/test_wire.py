@@ -10,6 +10,7 @@ import pytest
 
 from tests.conftest import SAMPLES
 from threecommas_async import SmartTradeOrder, endpoints, errors, wire
+from threecommas_async.models.encoding import encode_body
 from threecommas_async.models.order_groups import OrderValue
 from threecommas_async.signing import HmacCredentials
 from threecommas_async.wire import Response
@@ -96,7 +97,7 @@ def test_an_enum_is_sent_by_its_value() -> None:
 def test_a_float_in_a_body_is_refused() -> None:
     order = SmartTradeOrder(account_id=1, pair="USDT_BTC", position={"units": {"value": 0.1 + 0.2}})  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType] - the bad input
     with pytest.raises(ValueError, match=r'write "0\.30000000000000004"'):
-        wire.encode_body(order)
+        encode_body(order)
 
 
 @pytest.mark.parametrize("bad", [datetime(2025, 8, 4, 17, 7), 1.5, [1], object()])

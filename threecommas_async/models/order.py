@@ -22,7 +22,7 @@ from threecommas_async.models.order_groups import (
 )
 
 
-class SmartTradeOrder(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class SmartTradeOrder(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A SmartTrade to be created.
 
     The constructors named after the six kinds set ``instant``, ``skip_enter_step`` and
@@ -283,7 +283,7 @@ class SmartTradeOrder(Struct, frozen=True, kw_only=True, omit_defaults=True):
         )
 
 
-class UpdatePosition(Struct, frozen=True, kw_only=True):
+class UpdatePosition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Changes of the entry; what is left UNSET stays as it is."""
 
     units: OrderValue | UnsetType = UNSET
@@ -294,12 +294,16 @@ class UpdatePosition(Struct, frozen=True, kw_only=True):
     """Trigger of a conditional entry."""
 
 
-class SmartTradeUpdate(Struct, frozen=True, kw_only=True):
-    """Changes of a SmartTrade: only what is set is sent; ``None`` is sent as null, to clear.
+class SmartTradeUpdate(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Changes of a SmartTrade: only what is set is sent.
 
-    A target that is not repeated in ``take_profit.steps`` is removed, and the answer gives new ids to all
-    of them (documented example). Whether what else a group leaves out stays as it was is not documented:
-    send groups whole, as `take_profit` and `stop_loss` make them.
+    None is sent as null; what the API makes of it is not documented. To take something away, say that it is
+    off: ``OrderStopLoss(enabled=False)``, ``OrderTakeProfit(enabled=False)``.
+
+    Where ``take_profit`` is sent, a target that is not repeated in its ``steps`` is removed, and the answer
+    gives new ids to all of them (documented example). Whether what else a group leaves out stays as it was
+    is not documented, nor what becomes of a target that is finished already: send groups whole, as
+    `take_profit` and `stop_loss` make them, and look at the answer.
     """
 
     leverage: OrderLeverage | UnsetType | None = UNSET
@@ -312,7 +316,7 @@ class SmartTradeUpdate(Struct, frozen=True, kw_only=True):
     """Stop; made by `stop_loss`, or ``OrderStopLoss(enabled=False)`` to take it away."""
 
 
-class FundsOrder(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class FundsOrder(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """An order that adds to the position or gives up a part of it."""
 
     order_type: MarketOrLimit
@@ -323,7 +327,7 @@ class FundsOrder(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Price in quote, for a limit order."""
 
 
-class Note(Struct, frozen=True, kw_only=True):
+class Note(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A new note for a SmartTrade."""
 
     note: str

@@ -43,7 +43,7 @@ def exact(name: str, value: Number) -> Decimal:
         raise ValueError(f'{name} must not be a float: write "{value}" or Decimal("{value}")')
     if isinstance(value, bool) or not isinstance(value, Decimal | int | str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
         raise ValueError(f"{name} must be a Decimal, an int or a str, not {type(value).__name__}")
-    if isinstance(value, str) and not _NUMBER.fullmatch(value):
+    if isinstance(value, str) and (len(value) > 2 * _DIGITS or not _NUMBER.fullmatch(value)):
         raise ValueError(f'{name} must be a number such as "0.5", not {reprlib.repr(value)}')
     number = Decimal(value)
     if not number.is_finite() or abs(number.adjusted()) > _DIGITS or len(number.as_tuple().digits) > _DIGITS:
@@ -62,7 +62,7 @@ def _make_exact(struct: Struct, *names: str) -> None:
             force_setattr(struct, name, exact(name, value))
 
 
-class OrderValue(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class OrderValue(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A single number of an order: an amount in base or a price in quote."""
 
     value: Decimal
@@ -72,7 +72,7 @@ class OrderValue(Struct, frozen=True, kw_only=True, omit_defaults=True):
         _make_exact(self, "value")
 
 
-class OrderTriggerPrice(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class OrderTriggerPrice(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """A price to watch for."""
 
     type: PriceType | None = None
@@ -86,7 +86,7 @@ class OrderTriggerPrice(Struct, frozen=True, kw_only=True, omit_defaults=True):
         _make_exact(self, "value", "percent")
 
 
-class OrderTrailing(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class OrderTrailing(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """Trailing of an entry, of the last target or of a stop."""
 
     enabled: bool
@@ -98,7 +98,7 @@ class OrderTrailing(Struct, frozen=True, kw_only=True, omit_defaults=True):
         _make_exact(self, "percent")
 
 
-class OrderConditional(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class OrderConditional(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """Trigger of a conditional entry or of a stop."""
 
     price: OrderTriggerPrice
@@ -109,7 +109,7 @@ class OrderConditional(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Trailing of the trigger."""
 
 
-class OrderPosition(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class OrderPosition(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """The entry."""
 
     type: Side
@@ -124,7 +124,7 @@ class OrderPosition(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Trigger, for conditional orders."""
 
 
-class OrderLeverage(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class OrderLeverage(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """Leverage, on contract accounts."""
 
     enabled: bool
@@ -138,7 +138,7 @@ class OrderLeverage(Struct, frozen=True, kw_only=True, omit_defaults=True):
         _make_exact(self, "value")
 
 
-class OrderTakeProfitStep(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class OrderTakeProfitStep(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One target."""
 
     order_type: MarketOrLimit
@@ -156,7 +156,7 @@ class OrderTakeProfitStep(Struct, frozen=True, kw_only=True, omit_defaults=True)
         _make_exact(self, "volume")
 
 
-class OrderTakeProfit(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class OrderTakeProfit(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """The targets."""
 
     enabled: bool
@@ -165,7 +165,7 @@ class OrderTakeProfit(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One to eight targets when on."""
 
 
-class OrderTimeout(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class OrderTimeout(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """Delay before a stop acts."""
 
     enabled: bool
@@ -174,7 +174,7 @@ class OrderTimeout(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Delay in seconds; needed when on."""
 
 
-class OrderStopLoss(Struct, frozen=True, kw_only=True, omit_defaults=True):
+class OrderStopLoss(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """The stop."""
 
     enabled: bool
@@ -199,21 +199,25 @@ def target(
     trailing: Number | None = None,
     order_type: MarketOrLimit | None = None,
     watch: PriceType = "last",
+    id: int | None = None,
 ) -> OrderTakeProfitStep:
     """Return one take-profit target.
 
     Args:
         price: Target price in quote. Exactly one of ``price`` and ``percent``.
         percent: Target as a distance from the entry in percent; only while a trailing entry is not finished.
+            The documentation does not state the sign for shorts.
         volume: Share of the position in percent; the shares of all targets add up to 100.
         trailing: Trailing distance in percent, 0.01 to 100; for the last target only.
         order_type: Kind of the order; None is ``market`` for a trailing target and ``limit`` otherwise.
         watch: The market price that is watched.
+        id: Trade id of a target that is repeated in an update; None for a new one.
 
     Raises:
         ValueError: A number is a float, no number or not finite.
     """
     return OrderTakeProfitStep(
+        id=id,
         order_type=order_type or ("limit" if trailing is None else "market"),
         volume=exact("volume", volume),
         price=_trigger(watch, price, percent),
@@ -239,8 +243,10 @@ def stop_loss(
     """Return the stop-loss block.
 
     Args:
-        price: Price in quote that fires the stop. Exactly one of ``price`` and ``percent``.
-        percent: The trigger as a distance in percent; only while a trailing entry is not finished.
+        price: Price in quote that fires the stop. Exactly one of ``price`` and ``percent``. What it means
+            beside ``trailing`` is not documented; the sandbox lets the trailing distance rule.
+        percent: The trigger as a distance in percent; only while a trailing entry is not finished. Its sign
+            is not documented; the sandbox takes its size, on the losing side of the entry.
         limit_price: Price in quote of the limit order that is sent then; None sends a market order.
         trailing: Trailing distance in percent; None is off.
         breakeven: Move the stop to the entry price after the first of two or more targets.
@@ -248,8 +254,10 @@ def stop_loss(
         watch: The market price that is watched.
 
     Raises:
-        ValueError: A number is a float, no number or not finite.
+        ValueError: A number is a float, no number or not finite, or ``timeout`` is no whole number.
     """
+    if timeout is not None and type(timeout) is not int:
+        raise ValueError(f"timeout must be a whole number of seconds, not {timeout!r}")
     return OrderStopLoss(
         enabled=True,
         order_type="market" if limit_price is None else "limit",

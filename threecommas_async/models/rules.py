@@ -9,17 +9,18 @@ percentages, on the number of targets and on their volumes are of 2024-11).
 
 from __future__ import annotations
 
-from decimal import Decimal
-from typing import TYPE_CHECKING, Final, TypeVar, get_args
+from decimal import Decimal, localcontext
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from msgspec import UNSET, UnsetType
+import msgspec
+from msgspec import UNSET, Struct, UnsetType
 
-from threecommas_async.models.order_groups import LeverageType
+from threecommas_async.models.encoding import encode_body
+from threecommas_async.models.order import FundsOrder, Note, SmartTradeOrder, SmartTradeUpdate, UpdatePosition
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from threecommas_async.models.order import FundsOrder, SmartTradeOrder, SmartTradeUpdate
     from threecommas_async.models.order_groups import (
         OrderConditional,
         OrderLeverage,
@@ -37,6 +38,7 @@ T = TypeVar("T")
 MAX_STEPS: Final = 8
 MAX_NOTE: Final = 300
 _WHOLE: Final = Decimal(100)
+_EXACT: Final = 300
 _MIN_TRAILING: Final = Decimal("0.01")
 
 
@@ -46,7 +48,7 @@ def check_order(order: SmartTradeOrder) -> None:
     Raises:
         ValueError: It breaks some of them; the text names each field and what to do.
     """
-    _raise("the order", _order_faults(order))
+    _raise("the order", _order_faults(_as_sent("the order", order, SmartTradeOrder)))
 
 
 def check_update(update: SmartTradeUpdate) -> None:
@@ -55,7 +57,7 @@ def check_update(update: SmartTradeUpdate) -> None:
     Raises:
         ValueError: They break some of them; the text names each field and what to do.
     """
-    _raise("the update", _update_faults(update))
+    _raise("the update", _update_faults(_as_sent("the update", update, SmartTradeUpdate)))
 
 
 def check_funds(funds: FundsOrder) -> None:
@@ -64,7 +66,7 @@ def check_funds(funds: FundsOrder) -> None:
     Raises:
         ValueError: It breaks some of them; the text names each field and what to do.
     """
-    _raise("the order", _funds_faults(funds))
+    _raise("the order", _funds_faults(_as_sent("the order", funds, FundsOrder)))
 
 
 def check_note(note: str) -> None:
@@ -73,10 +75,25 @@ def check_note(note: str) -> None:
     Raises:
         ValueError: It is empty, longer than 300 characters or not text that can be sent.
     """
-    _raise("the note", _note_faults(note))
+    _raise("the note", _note_faults(_as_sent("the note", Note(note=note), Note).note))
 
 
 Fault = tuple[str, str]
+S = TypeVar("S", bound=Struct)
+
+
+def _as_sent(what: str, request: S, kind: type[S]) -> S:
+    """Read the request from its bytes: neither types nor Literals are checked when a Struct is made."""
+    try:
+        return msgspec.json.decode(encode_body(request), type=kind)
+    except UnicodeEncodeError:
+        fault, where = "it holds text with a lone surrogate, which cannot be sent", ""
+    except msgspec.ValidationError as problem:
+        fault, _, path = str(problem).partition(" - at `$.")
+        where = f"{path.rstrip('`')}: " if path else ""
+        if "'custom'" in fault:
+            fault = "custom is deprecated, and stored as isolated: say isolated"
+    raise ValueError(f"{what} would be refused: {where}{fault}")
 
 
 def _raise(what: str, faults: Iterator[Fault]) -> None:
@@ -85,10 +102,9 @@ def _raise(what: str, faults: Iterator[Fault]) -> None:
 
 
 def _order_faults(order: SmartTradeOrder) -> Iterator[Fault]:
-    if type(order.account_id) is not int or order.account_id < 1:
+    if order.account_id < 1:
         yield "account_id", "give the id of an account, a positive whole number"
-    pair = str(order.pair or "")  # Untyped callers may have given anything.
-    if not pair or not pair.isprintable() or " " in pair:
+    if "_" not in order.pair or not order.pair.isprintable() or " " in order.pair:
         yield "pair", "give it as QUOTE_BASE, such as USDT_BTC"
     if order.instant and order.skip_enter_step:
         yield "skip_enter_step", "is for smart orders: leave it out of an instant one"
@@ -105,13 +121,14 @@ def _order_faults(order: SmartTradeOrder) -> Iterator[Fault]:
         yield from _take_profit_faults(order.take_profit, trails=trails)
     if order.stop_loss is not None:
         yield from _stop_loss_faults(order.stop_loss, trails=trails)
-        steps = order.take_profit.steps if order.take_profit and order.take_profit.enabled else None
-        yield from _breakeven_faults(order.stop_loss, len(steps or ()))
+        yield from _breakeven_faults(order.stop_loss, order.take_profit)
 
 
 def _update_faults(update: SmartTradeUpdate) -> Iterator[Fault]:
     if all(getattr(update, name) is UNSET for name in update.__struct_fields__):
         yield "leverage, position, take_profit, stop_loss", "set at least one of them"
+    if update.position == UpdatePosition():
+        yield "position", "set at least one of its fields"
     if leverage := _given(update.leverage):
         yield from _leverage_faults(leverage)
     if position := _given(update.position):
@@ -125,7 +142,7 @@ def _update_faults(update: SmartTradeUpdate) -> Iterator[Fault]:
     if stop_loss := _given(update.stop_loss):
         yield from _stop_loss_faults(stop_loss, trails=True)
         if take_profit:
-            yield from _breakeven_faults(stop_loss, len(take_profit.steps or ()))
+            yield from _breakeven_faults(stop_loss, take_profit)
 
 
 def _funds_faults(funds: FundsOrder) -> Iterator[Fault]:
@@ -140,22 +157,17 @@ def _funds_faults(funds: FundsOrder) -> Iterator[Fault]:
 def _note_faults(note: str) -> Iterator[Fault]:
     if not 1 <= len(note) <= MAX_NOTE:
         yield "note", f"1 to {MAX_NOTE} characters, not {len(note)}"
-    if any("\ud800" <= character <= "\udfff" for character in note):
-        yield "note", "holds a lone surrogate, which cannot be sent"
 
 
 def _leverage_faults(leverage: OrderLeverage) -> Iterator[Fault]:
     if not leverage.enabled:
         return
-    kind = str(leverage.type)  # Untyped callers may have given any text.
-    if kind == "custom":
-        yield "leverage.type", "custom is deprecated and stored as isolated: say isolated"
-    elif kind not in get_args(LeverageType):
-        yield "leverage.type", f"cross or isolated, not {leverage.type!r}"
+    if leverage.type is None:
+        yield "leverage.type", "cross or isolated"
     if leverage.value is None:
         yield "leverage.value", "needed when leverage is on"
-    elif leverage.value <= 0:
-        yield "leverage.value", f"must be positive, not {leverage.value}"
+    elif leverage.value <= 0 or leverage.value % 1:
+        yield "leverage.value", f"must be a positive whole number, not {leverage.value}"
 
 
 def _position_faults(position: OrderPosition, *, held: bool) -> Iterator[Fault]:
@@ -190,7 +202,8 @@ def _take_profit_faults(take_profit: OrderTakeProfit, *, trails: bool) -> Iterat
         yield from _step_faults(f"take_profit.steps[{index}]", step, trails=trails)
         if _is_on(step.trailing) and index < len(steps) - 1:
             yield f"take_profit.steps[{index}].trailing", "only the last target can trail"
-    volume = sum(step.volume for step in steps)
+    with localcontext(prec=_EXACT):
+        volume = sum(step.volume for step in steps)
     if steps and volume != _WHOLE:
         yield "take_profit.steps", f"the volumes must add up to 100, not {volume}"
 
@@ -222,7 +235,8 @@ def _stop_loss_faults(stop_loss: OrderStopLoss, *, trails: bool) -> Iterator[Fau
         yield "stop_loss.timeout.value", "seconds, at least 1, are needed when the timeout is on"
 
 
-def _breakeven_faults(stop_loss: OrderStopLoss, steps: int) -> Iterator[Fault]:
+def _breakeven_faults(stop_loss: OrderStopLoss, take_profit: OrderTakeProfit | None) -> Iterator[Fault]:
+    steps = len(take_profit.steps or ()) if take_profit and take_profit.enabled else 0
     if stop_loss.enabled and stop_loss.breakeven and steps < 2:
         yield "stop_loss.breakeven", f"needs two or more targets, not {steps}"
 

@@ -107,27 +107,27 @@ class SmartTrade(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def unrealised_profit(self) -> Decimal | None:
-        """What closing at the ticker of this answer would bring in all, in quote; None while not filled.
+        """What an open trade would have brought in all if the rest were closed now, in quote.
 
-        A long brings ``units * bid * (1 - commission) - entered_total``, a short
-        ``entered_total - units * ask * (1 + commission)``. Derived from the documented open trades, where it
-        equals ``profit.volume`` to the last digit; the fee that is really charged can differ.
+        None before the fill and after the end. With ``rest = entered_amount - closed_amount`` a long brings
+        ``rest * bid * (1 - commission) + closed_total - entered_total``, a short
+        ``entered_total - closed_total - rest * ask * (1 + commission)``. Derived from the documented open
+        trades, where it equals ``profit.volume`` to the last digit (none of them is partly closed); the fee
+        that is really charged can differ.
         """
-        units, entered, rate = self.position.units.value, self.data.entered_total, self.data.commission
-        bid, ask = self.data.current_price.bid, self.data.current_price.ask
-        if (
-            not self.is_filled
-            or units is None
-            or entered is None
-            or rate is None
-            or bid is None
-            or ask is None
-        ):
+        data = self.data
+        price = data.current_price.ask if self.side == "sell" else data.current_price.bid
+        entered, total, rate = data.entered_amount, data.entered_total, data.commission
+        if self.is_terminal or not self.is_filled:
+            return None
+        if price is None or entered is None or total is None or rate is None:
             return None
         with localcontext(prec=_EXACT):
+            rest = entered - (data.closed_amount or 0)
+            closed = data.closed_total or 0
             if self.side == "sell":
-                return entered - units * ask * (1 + rate)
-            return units * bid * (1 - rate) - entered
+                return total - closed - rest * price * (1 + rate)
+            return rest * price * (1 - rate) + closed - total
 
     @property
     def is_terminal(self) -> bool:

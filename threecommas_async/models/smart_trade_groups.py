@@ -196,7 +196,7 @@ class StopLoss(Struct, frozen=True, kw_only=True, gc=False):
     breakeven: bool | None = None
     """The stop moves to the entry price once a target was reached."""
     status: Status | None = None
-    """State of the stop; None while it is off."""
+    """State of the stop; None while it is off, and once the trade is closing or has ended."""
     conditional: Conditional = Conditional()
     """The trigger."""
     price: Price = Price()

@@ -26,7 +26,10 @@ class Trade(Struct, frozen=True, kw_only=True, gc=False):
     status: StatusCode
     """State code of the order."""
     trade_purpose: str | None = None
-    """Role of the order: ``position``, ``take_profit``, ``stop_loss`` or ``reduce_funds``."""
+    """Role of the order: ``position``, ``take_profit``, ``stop_loss`` or ``reduce_funds``.
+
+    What added funds are called is not documented; the sandbox calls them ``position``, like the entry.
+    """
     pair: str | None = None
     """QUOTE_BASE."""
     order_side: str | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal, get_args
 
 from threecommas_async import batch, endpoints, follow
@@ -13,7 +14,6 @@ from threecommas_async.resources.walk import PAGE_SIZE, SmartTradeWalk
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
-    from datetime import datetime
 
     from threecommas_async.batch import BatchReport, IdsOrTrades, OnUnfilled, Verdict
     from threecommas_async.models.decoding import Page
@@ -89,6 +89,15 @@ class SmartTrades:
         """
         if page < 1 or not 1 <= per_page <= PAGE_SIZE:
             raise ValueError(f"page must be at least 1 and per_page 1 to {PAGE_SIZE}: {page!r}, {per_page!r}")
+        if account_id is not None and (isinstance(account_id, bool) or not isinstance(account_id, int)):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+            raise ValueError(f"account_id must be a whole number, not {account_id!r}")
+        if pair is not None and "_" not in pair:
+            raise ValueError(f"pair must be QUOTE_BASE, such as USDT_BTC, not {pair!r}")
+        for name, instant in (("from_", from_), ("to", to)):
+            if instant is not None and (not isinstance(instant, datetime) or instant.utcoffset() is None):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+                raise ValueError(
+                    f"{name} must be an aware datetime, such as datetime.now(UTC), not {instant!r}"
+                )
         for name, value, allowed in (
             ("type", type, Kind),
             ("status", status, StatusFilter),
@@ -232,9 +241,9 @@ class SmartTrades:
     ) -> SmartTrade:
         """Add to the position of a SmartTrade.
 
-        Possible while it is ``waiting_position`` or ``waiting_targets`` and does not trail, and not for
-        simple buys and sells. The answer is the SmartTrade; the order that was made is in `list_trades`, and
-        `cancel_trade` cancels it.
+        Possible while it is ``waiting_position`` or ``waiting_targets`` and neither entry, targets nor stop
+        trail, and not for simple buys and sells: see ``data.add_funds_available``. The answer is the
+        SmartTrade; the order that was made is in `list_trades`, and `cancel_trade` cancels it.
 
         Args:
             id: SmartTrade id.

@@ -55,8 +55,9 @@ class SmartTradeWalk:
             )
             self._malformed |= {(bad.id, bad.fault): bad for bad in page.malformed}
             yield page
+            # A server that ignores the page number; pages of which nothing can be read say nothing.
             ids = tuple(trade.id for trade in page)
-            if page.received < PAGE_SIZE or ids == previous:
+            if page.received < PAGE_SIZE or (ids and ids == previous):
                 return
             previous = ids
         raise ThreeCommasError(f"the list of SmartTrades does not end: gave up after {MAX_PAGES} pages")
