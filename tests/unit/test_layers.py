@@ -32,7 +32,7 @@ ONLY_IMPORTER = {"aiohttp": {"transport"}, "aiolimiter": {"limits"}, "tenacity":
 
 
 def imported(path: Path) -> set[str]:
-    """Names of the modules that are imported when the module is: whole names of others, short ones of ours."""
+    """Full names of the modules that are imported when this one is."""
     found: set[str] = set()
     for node in ast.parse(path.read_text(encoding="utf-8")).body:
         match node:

@@ -39,6 +39,16 @@ def walked(lists: Lists, status: str = "all") -> tuple[list[int], SmartTradeWalk
     return virtual_time.run(main()), path
 
 
+def test_a_walk_can_be_stepped_and_ended_early() -> None:
+    async def main() -> list[int]:
+        path = SmartTradeWalk(Lists([Page(trades(1, 2, 3))]).read, status="all")
+        found = [(await anext(path)).id, (await anext(path)).id]
+        await path.aclose()
+        return found + [trade.id async for trade in path]
+
+    assert virtual_time.run(main()) == [1, 2]
+
+
 def test_a_short_page_ends_the_walk() -> None:
     lists = Lists([Page(trades(*range(1, 101))), Page(trades(101))])
     assert walked(lists)[0] == list(range(1, 102))

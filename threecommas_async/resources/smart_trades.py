@@ -160,7 +160,7 @@ class SmartTrades:
             quote: Only this quote currency.
 
         Returns:
-            An asynchronous iterable of trades; its ``malformed`` names those that could not be read.
+            An asynchronous iterator over trades; its ``malformed`` names those that could not be read.
 
         Raises:
             ThreeCommasError: While iterating: a call failed, or the list does not end (a million trades).

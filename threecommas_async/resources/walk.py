@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final
 
 from threecommas_async.errors import ThreeCommasError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
     from threecommas_async.models.decoding import Malformed, Page
     from threecommas_async.models.smart_trade import SmartTrade
@@ -20,20 +21,28 @@ MAX_PASSES: Final = 10
 """Passes over a list that does not come to rest, because trades are opened all the time."""
 
 
-class SmartTradeWalk:
-    """All trades that match some filters: an asynchronous iterable. See ``SmartTrades.iterate``."""
+class SmartTradeWalk(AsyncIterator["SmartTrade"]):
+    """All trades that match some filters: an asynchronous iterator. See ``SmartTrades.iterate``."""
 
     def __init__(self, read_page: Callable[..., Awaitable[Page[SmartTrade]]], **filters: Any) -> None:
         self._read_page = read_page
         self._filters = filters
         self._malformed: dict[tuple[int | None, str], Malformed] = {}
+        self._trades = self._walk()
+
+    async def __anext__(self) -> SmartTrade:
+        return await anext(self._trades)
+
+    async def aclose(self) -> None:
+        """End the walk early."""
+        await self._trades.aclose()
 
     @property
     def malformed(self) -> tuple[Malformed, ...]:
         """The trades passed by so far that could not be read."""
         return tuple(self._malformed.values())
 
-    async def __aiter__(self) -> AsyncIterator[SmartTrade]:
+    async def _walk(self) -> AsyncGenerator[SmartTrade, None]:
         seen: set[int] = set()
         for _ in range(MAX_PASSES):
             pages = found = 0
@@ -47,7 +56,7 @@ class SmartTradeWalk:
             if not found or pages == 1 or self._filters["status"] != "active":
                 return
 
-    async def _pages(self) -> AsyncIterator[Page[SmartTrade]]:
+    async def _pages(self) -> AsyncGenerator[Page[SmartTrade], None]:
         previous: tuple[int, ...] = ()
         for number in range(1, MAX_PAGES + 1):
             page = await self._read_page(
