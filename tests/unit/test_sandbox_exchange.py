@@ -345,3 +345,11 @@ def test_an_unknown_target_is_refused() -> None:
 def test_delays_are_divided_all_alike() -> None:
     delays = Delays(place=1.0, fill=2.0, close=3.0, sell=4.0, cancel=5.0)
     assert delays.divided(10.0) == Delays(place=0.1, fill=0.2, close=0.3, sell=0.4, cancel=0.5)
+
+
+def test_what_takes_no_time_is_done_at_once() -> None:
+    exchange = Exchange(delays=Delays(place=0.0, fill=0.0, close=0.0, sell=0.0, cancel=0.0))
+    smart_id = opened(exchange)
+    assert status_of(exchange, 0.0, smart_id) == "waiting_targets"
+    exchange.close_by_market(0.0, smart_id)
+    assert status_of(exchange, 0.0, smart_id) == "panic_sold"

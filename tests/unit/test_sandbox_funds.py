@@ -254,3 +254,9 @@ def test_funds_of_an_unknown_trade_are_not_found(call: str) -> None:
     body = documented("smart_trades.reduce_funds_info/404.json")
     assert refusal(lambda: getattr(Exchange(), call)(0.0, 5, funds("50"))) == (404, body)
     assert refusal(lambda: Exchange().reduce_funds_info(0.0, 5)) == (404, body)
+
+
+def test_of_too_small_a_position_nothing_can_be_reduced() -> None:
+    exchange, smart_id = filled(units="10")
+    exchange.set_price(10.0, DOGE, last="0.05")
+    assert exchange.reduce_funds_info(10.0, smart_id) == {"max_reduce_funds_amount": "0.0"}

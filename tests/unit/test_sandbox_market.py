@@ -84,6 +84,24 @@ def test_a_limit_entry_that_is_met_at_once_gets_the_better_price_of_the_market(
     assert prices_of(exchange) == [("position", Decimal(100), Decimal(price))]
 
 
+@pytest.mark.parametrize(
+    ("side", "prices"),
+    [
+        ("sell", {"last": "0.11", "bid": "0.12", "ask": "0.13"}),
+        ("sell", {"last": "0.12", "bid": "0.11", "ask": "0.13"}),
+        ("buy", {"last": "0.11", "bid": "0.09", "ask": "0.1"}),
+        ("buy", {"last": "0.1", "bid": "0.09", "ask": "0.11"}),
+    ],
+)
+def test_a_limit_order_is_met_by_a_trade_or_by_the_other_side_of_the_book(
+    side: str, prices: dict[str, str]
+) -> None:
+    exchange = Exchange()
+    smart_id = opened(exchange, kind="limit", side=side, price="0.12" if side == "sell" else "0.1")
+    exchange.set_price(5.0, DOGE, **prices)
+    assert status_of(exchange, 5.0, smart_id) == "waiting_targets"
+
+
 @pytest.mark.parametrize("side", ["buy", "sell"])
 @pytest.mark.parametrize(("trigger", "miss", "hit"), [("0.12", "0.11999", "0.12"), ("0.1", "0.10001", "0.1")])
 def test_a_conditional_entry_fires_when_the_price_comes_to_it_from_either_side(

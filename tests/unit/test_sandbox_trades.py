@@ -295,3 +295,28 @@ def test_nothing_is_forced_where_only_the_user_is_waited_for() -> None:
             "error_description": "Force process is not allowed in the current status",
         },
     )
+
+
+def test_new_targets_that_do_not_work_yet_are_forced_all_the_same() -> None:
+    exchange, smart_id = filled()
+    steps = [target("0.2", "50"), target("0.3", "50")]
+    exchange.update(10.0, smart_id, {"take_profit": {"enabled": True, "steps": steps}})
+    exchange.force_process(10.0, smart_id)
+    assert exchange.fills[1].units == Decimal(49)
+
+
+def test_a_target_is_cancelled_before_the_entry_too() -> None:
+    exchange = Exchange()
+    smart_id = opened(exchange, kind="limit", price="0.1", targets=[target("0.2", "50"), target("0.3", "50")])
+    first = exchange.trades[smart_id].steps[0]
+    exchange.cancel_trade(5.0, smart_id, first.id)
+    trade: Any = exchange.get(6.0, smart_id)
+    assert [step["price"]["value"] for step in trade["take_profit"]["steps"]] == ["0.3"]
+
+
+def test_a_stop_shows_what_is_left_to_close_and_its_trigger() -> None:
+    stop = stop_at("0.1") | {"price": {"value": "0.09"}}
+    exchange, smart_id = filled(targets=[target("0.12", "50"), target("0.3", "50")], stop=stop)
+    exchange.set_price(11.0, DOGE, last="0.12")
+    shown = trades_of(exchange, 11.0, smart_id)[-1]
+    assert (shown["initial_amount"], shown["initial_price"], shown["order_price"]) == ("50.0", "0.1", None)

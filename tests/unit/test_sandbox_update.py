@@ -276,3 +276,13 @@ def test_an_instant_trade_gets_no_stop() -> None:
 def test_an_unknown_trade_is_not_found() -> None:
     body = documented("smart_trades.get/400.json")
     assert refusal(lambda: Exchange().update(0.0, 5, {})) == (400, body)
+
+
+def test_a_breakeven_stop_is_edited_after_its_target_is_gone() -> None:
+    stop = stop_at("0.1") | {"breakeven": True}
+    exchange, smart_id = filled(targets=[target("0.12", "50"), target("0.3", "50")], stop=stop)
+    exchange.set_price(11.0, DOGE, last="0.12")
+    exchange.update(11.0, smart_id, {"take_profit": {"enabled": True, "steps": [target("0.3")]}})
+    answer: Any = exchange.update(12.0, smart_id, {"stop_loss": {"enabled": True, "order_type": "market"}})
+    assert answer["stop_loss"]["breakeven"] is True
+    assert answer["stop_loss"]["conditional"]["price"]["value"] == "0.10963"

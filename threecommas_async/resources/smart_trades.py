@@ -91,8 +91,6 @@ class SmartTrades:
             raise ValueError(f"page must be at least 1 and per_page 1 to {PAGE_SIZE}: {page!r}, {per_page!r}")
         if account_id is not None and (isinstance(account_id, bool) or not isinstance(account_id, int)):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
             raise ValueError(f"account_id must be a whole number, not {account_id!r}")
-        if pair is not None and "_" not in pair:
-            raise ValueError(f"pair must be QUOTE_BASE, such as USDT_BTC, not {pair!r}")
         for name, instant in (("from_", from_), ("to", to)):
             if instant is not None and (not isinstance(instant, datetime) or instant.utcoffset() is None):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
                 raise ValueError(
