@@ -161,7 +161,8 @@ def _figures(figures: Figures) -> Table:
         ("requests sent", f"{figures.requests}"),
         ("429s seen", f"{figures.refused}"),
         ("most requests in any window", f"{figures.worst_window} of {figures.limit}"),
-        ("elapsed", f"{figures.elapsed:.1f} s"),
+        ("elapsed, until all were closed", f"{figures.report.elapsed:.1f} s"),
+        ("elapsed, until all had ended", f"{figures.elapsed:.1f} s"),
         ("floor for that many requests", f"{figures.floor:.1f} s"),
     ):
         table.add_row(name, value)

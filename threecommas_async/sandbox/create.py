@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from threecommas_async.sandbox.orders import Order
@@ -46,38 +47,18 @@ def read_order(parameters: Mapping[str, object], accounts: Mapping[int, Account]
         Refusal: 400, parameters are missing or malformed.
     """
     fields = Fields(parameters)
-    account_id = fields.whole("account_id")
-    if not fields.has("account_id"):
-        fields.blame("account_id", MISSING)
-    pair = fields.text("pair")
-    if not pair:
-        fields.blame("pair", MISSING)
-    instant = fields.flag("instant")
-    skip_enter_step = fields.flag("skip_enter_step")
-    position = fields.group("position", required=True)
-    side = position.choice("type", _SIDES)
-    order_type = position.choice("order_type", _ENTRY_TYPES)
-    units = position.group("units", required=True).required_number("value")
-    conditional = read_trigger(position, side) if order_type == "conditional" else None
-    trails = conditional is not None and conditional.trailing is not None and not skip_enter_step
-    take_profit, targets = read_targets(fields, required=not instant, trails=trails)
+    order = _read_entry(fields)
+    trails = order.trailing_entry is not None and not order.skip_enter_step
+    take_profit, targets = read_targets(fields, required=not order.instant, trails=trails)
     if take_profit and targets is None:
         fields.group("take_profit").blame("steps", MISSING)
-    stop = read_stop(fields, required=not instant, targets=len(targets or ()), trails=trails)
+    stop = read_stop(fields, required=not order.instant, targets=len(targets or ()), trails=trails)
     for name, is_on in (("take_profit", take_profit), ("stop_loss", stop is not None)):
-        if instant and is_on:
+        if order.instant and is_on:
             fields.group(name).blame("enabled", NOT_FOR_INSTANT)
-    account = accounts.get(account_id or 0)
-    order = Order(
-        account_id=account_id or 0,
-        pair=pair or "",
-        side=side,
-        order_type=order_type,
-        units=units,
-        price=read_entry_price(position, order_type, conditional),
-        instant=instant,
-        skip_enter_step=skip_enter_step,
-        conditional=conditional,
+    account = accounts.get(order.account_id)
+    order = replace(
+        order,
         take_profit=take_profit,
         targets=targets or (),
         stop=stop,
@@ -126,3 +107,26 @@ def check_rules(order: Order, price: Decimal, rules: PairRules) -> None:
     if faults:
         raise invalid(422, {"position": [INVALID], **faults})
     check_volumes(order.targets)
+
+
+def _read_entry(fields: Fields) -> Order:
+    account_id, pair = fields.whole("account_id"), fields.text("pair")
+    if not fields.has("account_id"):
+        fields.blame("account_id", MISSING)
+    if not pair:
+        fields.blame("pair", MISSING)
+    position = fields.group("position", required=True)
+    side = position.choice("type", _SIDES)
+    order_type = position.choice("order_type", _ENTRY_TYPES)
+    conditional = read_trigger(position, side) if order_type == "conditional" else None
+    return Order(
+        account_id=account_id or 0,
+        pair=pair or "",
+        side=side,
+        order_type=order_type,
+        units=position.group("units", required=True).required_number("value"),
+        price=read_entry_price(position, order_type, conditional),
+        instant=fields.flag("instant"),
+        skip_enter_step=fields.flag("skip_enter_step"),
+        conditional=conditional,
+    )

@@ -4,7 +4,9 @@ How the exchange matches is not documented. Assumed here: a market order gets th
 of the book. A limit order is met by a trade at its price or by the other side of the book; it gets its
 own price after a rest, and the market's if it is met as it is placed. A conditional entry fires when the
 price comes to its trigger from where it was when the order was placed. Whatever trails is sent at market
-price. When a target and the stop are met at once, the stop goes first.
+price. A trailing stop follows the best price since it began to work at its distance, and never goes back;
+breakeven takes the stop to the average entry price, fees included, after the first target. When a target
+and the stop are met at once, the stop goes first. Funds added before the entry are sent after it.
 """
 
 from __future__ import annotations
