@@ -534,3 +534,43 @@ async def test_sixteen_workers_close_250_trades(session: aiohttp.ClientSession) 
             assert (status, len(body)) == (200, 100 if page < 3 else 50)
         assert time.monotonic() - began < 3.0
         assert len({entry.smart_trade_id for entry in sandbox.ledger}) == len(sandbox.ledger) == 250
+
+
+async def test_a_timeout_of_400_digits_is_a_fault_of_the_request(caller: Caller) -> None:
+    stop = {
+        "enabled": True,
+        "order_type": "market",
+        "conditional": {"price": {"type": "last", "value": "50000"}},
+        "timeout": {"enabled": True, "value": 10**400},
+    }
+    order = BUY | {"instant": False, "take_profit": {"enabled": False}, "stop_loss": stop}
+    status, body, _ = await caller.send("POST", TRADES, json.dumps(order).encode())
+    assert (status, body["error"]) == (400, "record_invalid")
+    assert body["error_attributes"] == {"stop_loss[timeout][value]": ["is invalid"]}
+
+
+async def test_a_fault_of_the_sandbox_is_a_500_in_json_and_logged_once(
+    sandbox: Sandbox, caller: Caller, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("broken")
+
+    monkeypatch.setattr(sandbox.exchange, "page", broken)
+    status, body, headers = await caller.send("GET", TRADES)
+    assert (status, body) == (
+        500,
+        {"error": "unknown_error", "error_description": "Internal server error"},
+    )
+    assert headers["X-Request-Id"]
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("threecommas_async.sandbox", "ERROR")
+    assert record.exc_info is not None
+    assert record.exc_info[0] is ZeroDivisionError
+
+
+async def test_a_sandbox_that_was_stopped_can_listen_again(session: aiohttp.ClientSession) -> None:
+    sandbox = Sandbox(trades=1)
+    await sandbox.start()
+    await sandbox.stop()
+    async with sandbox:
+        assert (await Caller(sandbox, session).send("GET", TRADES))[0] == 200

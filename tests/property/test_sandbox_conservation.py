@@ -31,6 +31,8 @@ TERMINAL = {"panic_sold", "finished", "stop_loss_finished", "cancelled", "failed
 SOLD = {"panic_sold", "finished", "stop_loss_finished"}
 VOLUMES = ((), ("100",), ("50", "50"), ("33.3", "33.3", "33.4"), ("90", "10"))
 UNKNOWN = 5
+UNEVEN = ["100", "33.3333", "1234.567890123456789"]
+WHOLE_LOTS = {"USDT_DOGE": ["100", "33", "1234"], "BTC_ETH": ["100", "33.3333", "1234.5678"]}
 
 thousandths = st.integers(850, 1150)
 order_types = st.sampled_from(["market", "limit"])
@@ -85,7 +87,7 @@ def creates(draw: st.DrawFn) -> dict[str, Any]:
     position: dict[str, Any] = {
         "type": draw(st.sampled_from(["buy", "sell"])),
         "order_type": order_type,
-        "units": {"value": draw(st.sampled_from(["100", "33.3333", "1234.567890123456789"]))},
+        "units": {"value": draw(st.sampled_from(UNEVEN if own else WHOLE_LOTS[pair]))},
         "price": {"value": price_near(pair, draw(thousandths))},
     }
     if order_type == "conditional":
@@ -209,12 +211,14 @@ class Conservation(RuleBasedStateMachine):
         number=st.integers(0, 20),
         action=st.sampled_from(["add_funds", "reduce_funds"]),
         order_type=order_types,
-        units=st.sampled_from(["10", "20.202", "85.5", "0.0000001"]),
+        units=st.sampled_from(["10", "20.202", "85.5", "85", "31", "0.0000001", "all"]),
         share=thousandths,
     )
     def change_the_size(self, number: int, action: str, order_type: str, units: str, share: int) -> None:
         id = self.known(number)
         trade = self.exchange.trades.get(id)
+        if units == "all":
+            units = "1" if trade is None else format(trade.position.rest, "f")
         price = price_near(PAIRS[0] if trade is None else trade.order.pair, share)
         funds = {"order_type": order_type, "units": {"value": units}, "price": {"value": price}}
         self.call(id, lambda: getattr(self.exchange, action)(self.now, id, funds))
@@ -225,6 +229,21 @@ class Conservation(RuleBasedStateMachine):
         done = self.call(id, lambda: self.exchange.update(self.now, id, changes))
         if done is not None and id in self.own and "position" in changes:
             self.own[id] = (self.own[id][0], Decimal(changes["position"]["price"]["value"]))
+
+    @rule(number=st.integers(0, 20))
+    def send_the_targets_back(self, number: int) -> None:
+        id = self.known(number)
+        if id == UNKNOWN:
+            return
+        shown: Any = self.exchange.get(self.now, id)
+        steps: list[Any] = shown["take_profit"]["steps"]
+        finished = {step["id"] for step in steps if step["status"]["type"] == "finished"}
+        for step in steps:
+            step["price"]["percent"] = None
+        take_profit = {"enabled": True, "steps": steps}
+        done = self.call(id, lambda: self.exchange.update(self.now, id, {"take_profit": take_profit}))
+        if done is not None:
+            assert finished <= {step.id for step in done.take_profit.steps}
 
     @rule(number=st.integers(0, 20), note=st.sampled_from(["x", "", "x" * 301]))
     def set_note(self, number: int, note: str) -> None:

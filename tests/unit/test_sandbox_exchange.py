@@ -80,12 +80,14 @@ def test_a_closed_short_adds_up_exactly() -> None:
 
 def test_money_is_not_rounded_to_the_28_digits_of_the_default_context() -> None:
     units = "1234.567890123456789012345678"
-    exchange, smart_id = filled(units=units)
+    exchange, smart_id = filled(units=units, price="0.10953", skip_enter_step=True)
     exchange.close_by_market(10.0, smart_id)
     exchange.advance(FOREVER)
     trade = exchange.trades[smart_id]
     assert trade.position.entered_total == Decimal("135.22222100522222210052222211134")
-    assert trade.position.closed_amount == Decimal("1233.333322233333332223333332322")
+    assert trade.position.closed_amount == Decimal(units)
+    # 0.10938 for each, less 0.1 %.
+    assert trade.position.closed_total == Decimal("134.90199878588199987858819988938036")
 
 
 def test_profit_in_usd_is_valued_at_the_price_of_the_quote_currency() -> None:

@@ -100,26 +100,86 @@ def test_missing_parameters_of_added_funds_are_refused_as_documented() -> None:
     assert body["error_attributes"] == {"price": ["is missing"], "price[value]": ["is missing"]}
 
 
-@pytest.mark.parametrize("call", ["add_funds", "reduce_funds"])
 @pytest.mark.parametrize(
     ("parameters", "attributes"),
     [
+        (funds("50.5"), {"units": ["must be a multiple of 1"]}),
+        (funds("50", "0.100001"), {"price": ["must be a multiple of 0.00001"]}),
         (funds("9"), {"total": ["must be greater than or equal to 1.0"]}),
         (funds("9", "0.1"), {"total": ["must be greater than or equal to 1.0"]}),
         (funds("8000000", "9"), {"total": ["must be less than or equal to 9000000.0"]}),
         (funds("9000001"), {"units": ["must be less than or equal to 9000000.0"]}),
     ],
 )
-def test_funds_outside_of_the_exchange_rules_are_refused(
-    call: str, parameters: dict[str, Any], attributes: dict[str, list[str]]
+def test_added_funds_outside_of_the_exchange_rules_are_refused(
+    parameters: dict[str, Any], attributes: dict[str, list[str]]
 ) -> None:
     exchange, smart_id = filled()
     sample = documented("smart_trades.add_funds/422.json")
-    assert refusal(lambda: getattr(exchange, call)(10.0, smart_id, parameters)) == (
+    assert refusal(lambda: exchange.add_funds(10.0, smart_id, parameters)) == (
         422,
         sample | {"error_attributes": attributes},
     )
     assert len(exchange.ledger) == 1
+
+
+TOO_SMALL = {"entered_amount": ["Too small"]}
+TOO_LARGE = {"entered_amount": ["must be less than or equal to 90.757560797220698482355092338"]}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "attributes"),
+    [
+        (funds("50.5"), {"units": ["must be a multiple of 1"]}),
+        (funds("50", "0.100001"), {"price": ["must be a multiple of 0.00001"]}),
+        (funds("9"), TOO_SMALL),
+        (funds("9", "0.1"), TOO_SMALL),
+        (funds("91"), TOO_LARGE),
+        (funds("9000001", "9"), TOO_LARGE),
+    ],
+)
+def test_a_reduction_outside_of_the_exchange_rules_is_refused(
+    parameters: dict[str, Any], attributes: dict[str, list[str]]
+) -> None:
+    exchange, smart_id = filled()
+    sample = documented("smart_trades.reduce_funds/422.json")
+    assert sample["error_attributes"] == TOO_SMALL
+    assert refusal(lambda: exchange.reduce_funds(10.0, smart_id, parameters)) == (
+        422,
+        sample | {"error_attributes": attributes},
+    )
+    assert len(exchange.ledger) == 1
+
+
+def test_all_that_is_held_can_be_given_up_though_it_is_no_whole_lot() -> None:
+    exchange, smart_id = filled(targets=[target("0.2")])
+    exchange.reduce_funds(10.0, smart_id, funds("99.9"))
+    assert status_of(exchange, 13.0, smart_id) == "finished"
+    assert [fill.units for fill in exchange.fills] == [Decimal(100), Decimal("99.9")]
+
+
+def test_a_limit_reduction_that_waits_can_be_cancelled() -> None:
+    exchange, smart_id = filled(targets=[target("0.2")])
+    accepted: Any = exchange.reduce_funds(10.0, smart_id, funds("40", "0.12"))
+    (step,) = accepted["reduce_funds"]["steps"]
+    assert step["data"] == {"cancelable": False, "panic_sell_available": False}
+    assert refusal(lambda: exchange.cancel_trade(10.0, smart_id, step["id"]))[0] == 400
+    placed: Any = exchange.get(11.0, smart_id)
+    assert placed["reduce_funds"]["steps"][0]["data"]["cancelable"] is True
+    exchange.cancel_trade(11.0, smart_id, step["id"])
+    exchange.set_price(11.5, DOGE, last="0.13")
+    assert status_of(exchange, 11.9, smart_id) == "reduce_funds_in_progress"
+    gone: Any = exchange.get(12.0, smart_id)
+    assert (gone["status"]["type"], gone["reduce_funds"]) == ("waiting_targets", {"steps": []})
+    assert gone["take_profit"]["steps"][0]["units"]["value"] == "99.0"
+    assert [fill.purpose for fill in exchange.fills] == ["position"]
+
+
+def test_a_market_reduction_is_not_cancelled() -> None:
+    exchange, smart_id = filled()
+    accepted: Any = exchange.reduce_funds(10.0, smart_id, funds("40"))
+    step = accepted["reduce_funds"]["steps"][0]["id"]
+    assert refusal(lambda: exchange.cancel_trade(11.0, smart_id, step))[0] == 400
 
 
 @pytest.mark.parametrize(
@@ -235,8 +295,7 @@ def test_what_can_be_reduced_leaves_the_smallest_order() -> None:
     assert info == {"max_reduce_funds_amount": "90.757560797220698482355092338"}
     assert REDUCE_FUNDS_INFO.decode(b'{"max_reduce_funds_amount":"90.7"}').max_reduce_funds_amount > 90
     most = str(info["max_reduce_funds_amount"])
-    body = documented("smart_trades.reduce_funds/422.json")
-    assert refusal(lambda: exchange.reduce_funds(10.0, smart_id, funds("90.7575607972207"))) == (422, body)
+    assert refusal(lambda: exchange.reduce_funds(10.0, smart_id, funds("90.7575607972207")))[0] == 422
     exchange.reduce_funds(10.0, smart_id, funds(most))
     assert status_of(exchange, 13.0, smart_id) == "waiting_targets"
 

@@ -358,5 +358,5 @@ def test_target_volumes_must_add_up_to_100() -> None:
 
 def test_numbers_are_taken_as_json_numbers_too() -> None:
     exchange = Exchange()
-    exchange.create(0.0, order("limit", units=Decimal("15.5"), price=1))
+    exchange.create(0.0, order("limit", units=Decimal("15.5"), price=1, pair="USDT_1INCH"))
     assert exchange.ledger[0].units == Decimal("15.5")

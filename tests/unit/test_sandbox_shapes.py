@@ -216,10 +216,13 @@ def test_dates_are_in_utc_with_milliseconds() -> None:
     assert trade["data"]["created_at"] == "2025-03-01T12:01:00.277Z"
 
 
-def test_two_trades_of_one_instant_show_different_creation_times() -> None:
+def test_trades_of_one_instant_show_it_and_are_listed_by_their_ids() -> None:
     exchange = Exchange()
     trades: list[Any] = [exchange.create(1.0004, order()) for _ in range(3)]
-    assert [trade["data"]["created_at"][-5:] for trade in trades] == [".000Z", ".001Z", ".002Z"]
+    assert {trade["data"]["created_at"] for trade in trades} == {"2025-01-01T00:00:01.000Z"}
+    for direction, ids in (("ASC", [0, 1, 2]), ("DESC", [2, 1, 0])):
+        page = exchange.page(1.0, {"order_by": "created_at", "order_direction": direction})
+        assert [trade["id"] for trade in page] == [trades[index]["id"] for index in ids]
 
 
 def test_a_note_is_html_escaped_and_its_raw_text_kept() -> None:

@@ -157,9 +157,9 @@ def test_a_target_on_the_way_out_is_not_executed() -> None:
     exchange, smart_id = filled(targets=[target("0.2", "50"), target("0.3", "50")])
     exchange.cancel_trade(10.0, smart_id, exchange.trades[smart_id].steps[0].id)
     exchange.set_price(10.5, DOGE, last="0.3")
-    # The other one is now the last, and takes all.
-    assert [fill.units for fill in exchange.fills] == [Decimal(100), Decimal("99.9")]
-    assert status_of(exchange, 10.5, smart_id) == "finished"
+    # The other one sells its own half, and the rest stays.
+    assert [fill.units for fill in exchange.fills] == [Decimal(100), Decimal(49)]
+    assert status_of(exchange, 20.0, smart_id) == "waiting_targets"
 
 
 @pytest.mark.parametrize("purpose", ["take_profit", "stop_loss"])

@@ -19,6 +19,7 @@ from tests.unit.test_sandbox_orders import (
 )
 from threecommas_async.sandbox import EVERY_STATUS, FUTURES_ACCOUNT
 from threecommas_async.sandbox.exchange import Exchange
+from threecommas_async.sandbox.market import Ticker
 
 DOGE = "USDT_DOGE"
 
@@ -91,14 +92,15 @@ def test_sent_targets_replace_the_present_ones_and_have_new_ids() -> None:
     exchange.set_price(11.0, DOGE, last="0.2")
     sent = [target("0.25", "30") | {"id": old[1]}, target("0.4", "70", "market")]
     answer: Any = exchange.update(12.0, smart_id, {"take_profit": {"enabled": True, "steps": sent}})
-    assert steps_of(answer) == [("0.25", "30.0", "idle"), ("0.4", "70.0", "idle")]
-    new = [step["id"] for step in answer["take_profit"]["steps"]]
-    assert set(new) & set(old) == set()
-    assert [step["units"] for step in answer["take_profit"]["steps"]] == [{"value": None}] * 2
+    assert steps_of(answer)[1:] == [("0.25", "30.0", "idle"), ("0.4", "70.0", "idle")]
+    executed, *new = answer["take_profit"]["steps"]
+    assert executed["id"] == old[0]
+    assert {step["id"] for step in new} & set(old) == set()
+    assert [step["units"] for step in new] == [{"value": None}] * 2
     # Shares of the 50.9 that the first of the old targets has left, in whole lots.
     active: Any = exchange.get(13.0, smart_id)
-    assert steps_of(active) == [("0.25", "30.0", "order_placed"), ("0.4", "70.0", "to_process")]
-    assert [step["units"]["value"] for step in active["take_profit"]["steps"]] == ["15.0", "35.0"]
+    assert steps_of(active)[1:] == [("0.25", "30.0", "order_placed"), ("0.4", "70.0", "to_process")]
+    assert [step["units"]["value"] for step in active["take_profit"]["steps"][1:]] == ["15.0", "35.0"]
     exchange.set_price(14.0, DOGE, last="0.4")
     assert status_of(exchange, 14.0, smart_id) == "finished"
 
@@ -111,10 +113,20 @@ def test_a_target_that_was_being_closed_is_replaced_too() -> None:
 
 
 def test_the_documented_request_is_accepted_and_answered_as_documented() -> None:
-    exchange, smart_id = filled(targets=[target("0.2")])
+    sample = documented("smart_trades.update/200.json")
+    prices = {key: Decimal(value) for key, value in sample["data"]["current_price"].items()}
+    exchange = Exchange(tickers={"BTC_1INCH": Ticker(**prices)})
+    smart_id = opened(
+        exchange,
+        kind="limit",
+        units="34",
+        price="0.00000442",
+        pair="BTC_1INCH",
+        targets=[target("0.00000508")],
+    )
+    exchange.advance(10.0)
     request = documented("smart_trades.update/request.json")
     answer: Any = exchange.update(10.0, smart_id, request)
-    sample = documented("smart_trades.update/200.json")
     for trade in (answer, sample):
         for step in trade["take_profit"]["steps"]:
             del step["id"]
@@ -124,8 +136,7 @@ def test_the_documented_request_is_accepted_and_answered_as_documented() -> None
     assert answer["take_profit"] == sample["take_profit"]
     assert answer["stop_loss"] == sample["stop_loss"]
     # What is filled is not edited.
-    assert answer["position"]["units"]["value"] == "99.9"
-    assert answer["position"]["price"]["value"] == "0.10963"
+    assert answer["position"]["units"]["value"] == "33.966"
 
 
 def test_faulty_changes_are_refused_as_documented() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import re
 import time
@@ -30,12 +31,13 @@ if TYPE_CHECKING:
     from threecommas_async.sandbox.exchange import Exchange
     from threecommas_async.sandbox.faults import Network
     from threecommas_async.sandbox.keys import Grant, KeyRing
-    from threecommas_async.sandbox.window import Verdict, Window
+    from threecommas_async.sandbox.window import Judgement, Window
 
 BASE_PATH: Final = urlsplit(BASE_URL).path
 """Path of the base URL, the same as the real one's: it is part of what is signed."""
 
 _GATEWAY_PAGE: Final = b"<html><head><title>502 Bad Gateway</title></head><body>502 Bad Gateway</body></html>"
+_log = logging.getLogger("threecommas_async.sandbox")
 _MODES: Final = ("real", "paper")
 # Digits with a fraction or an exponent become Decimal: money never passes through a float.
 _JSON: Final = msgspec.json.Decoder(float_hook=Decimal)
@@ -97,7 +99,7 @@ class App:
         way_in, way_back = self._network.delays()
         await asyncio.sleep(way_in)
         began = time.perf_counter()
-        verdict = self._window.judge(self._clock())
+        judgement = self._window.judge(self._clock())
         self.requests += 1
         number = self.requests
         try:
@@ -105,8 +107,8 @@ class App:
         except ConnectionError:
             # The sender left in the middle of the body: nobody reads this answer.
             return web.Response(status=400)
-        if verdict.status != 200:
-            answer = self._refuse(verdict)
+        if judgement.status != 200:
+            answer = self._refuse(judgement)
         else:
             fault = self._network.fault(number, request.method, request.raw_path)
             answer = self._through(fault, request, body)
@@ -121,25 +123,30 @@ class App:
             status=answer.status, body=answer.body, content_type=answer.content_type, headers=headers
         )
 
-    def _refuse(self, verdict: Verdict) -> Answer:
+    def _refuse(self, judgement: Judgement) -> Answer:
         until = datetime.fromtimestamp(
-            math.ceil((self._exchange.epoch + timedelta(seconds=verdict.until)).timestamp()), UTC
+            math.ceil((self._exchange.epoch + timedelta(seconds=judgement.until)).timestamp()), UTC
         )
-        reason = "Rate limit exceeded" if verdict.status == 429 else "IP address banned"
-        return _answer(verdict.status, {"error": f"{reason}. Next request at {until:%Y-%m-%d %H:%M:%S} UTC"})
+        reason = "Rate limit exceeded" if judgement.status == 429 else "IP address banned"
+        return _answer(
+            judgement.status, {"error": f"{reason}. Next request at {until:%Y-%m-%d %H:%M:%S} UTC"}
+        )
 
     def _through(self, fault: Fault | None, request: web.BaseRequest, body: bytes) -> Answer:
         if fault is not None and not fault.is_processed:
-            return _answer(500, {"error": "unknown_error", "error_description": "Internal server error"})
+            return _UNKNOWN_ERROR
         answer = self._process(request, body)
         return answer if fault is None else Answer(502, _GATEWAY_PAGE, "text/html")
 
     def _process(self, request: web.BaseRequest, body: bytes) -> Answer:
         try:
             entity = self._call(request, body)
+            return _answer(201 if request.method == "POST" else 200, entity)
         except Refusal as refusal:
             return _answer(refusal.status, refusal.body())
-        return _answer(201 if request.method == "POST" else 200, entity)
+        except Exception:  # noqa: BLE001 - a server answers whatever happens
+            _log.exception("a %s request was answered with 500", request.method)
+            return _UNKNOWN_ERROR
 
     def _call(self, request: web.BaseRequest, body: bytes) -> object:
         grant = self._authenticate(request, body)
@@ -169,6 +176,9 @@ class App:
 
 def _answer(status: int, body: object) -> Answer:
     return Answer(status, msgspec.json.encode(body))
+
+
+_UNKNOWN_ERROR: Final = _answer(500, {"error": "unknown_error", "error_description": "Internal server error"})
 
 
 def _read_body(body: bytes, content_type: str) -> dict[str, object]:

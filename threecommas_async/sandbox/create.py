@@ -6,10 +6,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from threecommas_async.sandbox.orders import Order
-from threecommas_async.sandbox.parameters import INVALID, MISSING, Fields
-from threecommas_async.sandbox.refusals import invalid
+from threecommas_async.sandbox.parameters import MISSING, Fields
+from threecommas_async.sandbox.rules import check_entry, check_exits, check_shares, planned_position
+from threecommas_async.sandbox.targets import read_plan
 from threecommas_async.sandbox.terms import (
-    check_volumes,
     read_leverage,
     read_note,
     read_stop,
@@ -86,7 +86,7 @@ def read_entry_price(
 
 
 def check_rules(order: Order, price: Decimal, rules: PairRules) -> None:
-    """Hold an order against the rules of the exchange.
+    """Hold a new order against the rules of the exchange.
 
     Args:
         order: The order.
@@ -96,17 +96,11 @@ def check_rules(order: Order, price: Decimal, rules: PairRules) -> None:
     Raises:
         Refusal: 422, a value is outside of them.
     """
-    faults: dict[str, list[str]] = {}
-    total = order.units * price
-    if total > rules.max_total:
-        faults["position.total"] = [f"must be less than or equal to {rules.max_total}"]
-    elif total < rules.min_total:
-        faults["position.total"] = [f"must be greater than or equal to {rules.min_total}"]
-    if order.units > rules.max_units:
-        faults[f"units_to_{order.side}"] = [f"must be less than or equal to {rules.max_units}"]
-    if faults:
-        raise invalid(422, {"position": [INVALID], **faults})
-    check_volumes(order.targets)
+    check_entry(order, price, rules)
+    plan = read_plan(order.targets)
+    check_exits(order, rules, plan.numbers)
+    volumes = [target.volume for target in order.targets]
+    check_shares(planned_position(order, price, rules).shares(volumes), rules.lot, plan.numbers)
 
 
 def _read_entry(fields: Fields) -> Order:

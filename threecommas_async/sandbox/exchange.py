@@ -19,7 +19,6 @@ from threecommas_async.sandbox.engine import Engine
 from threecommas_async.sandbox.funds import check_funds, check_reduction, max_reduction, read_funds
 from threecommas_async.sandbox.ledger import LedgerEntry
 from threecommas_async.sandbox.leg_maker import LegMaker
-from threecommas_async.sandbox.legs import STARTABLE
 from threecommas_async.sandbox.lifecycle import Delays
 from threecommas_async.sandbox.listing import read_listing, select
 from threecommas_async.sandbox.market import RULES, TICKERS, Market
@@ -32,7 +31,7 @@ from threecommas_async.sandbox.seeding import EVERY_STATUS, SEED_SPACING, furnis
 from threecommas_async.sandbox.shapes import smart_trade
 from threecommas_async.sandbox.spelling import decimal_text
 from threecommas_async.sandbox.terms import read_note
-from threecommas_async.sandbox.trade_shapes import is_cancelable, trade_entity
+from threecommas_async.sandbox.trade_shapes import is_cancelable, is_closeable, trade_entity
 from threecommas_async.sandbox.trades import CANCELLABLE, EDITABLE, Trade
 from threecommas_async.sandbox.update import apply_update, read_update
 
@@ -90,7 +89,6 @@ class Exchange:
         self.ledger: list[LedgerEntry] = []
         self._random = random.Random(seed)
         self._last_id = _FIRST_ID
-        self._last_created = float("-inf")
 
     def seed(
         self,
@@ -212,8 +210,7 @@ class Exchange:
         trade = self._find(now, id, unknown=404)
         most = self._max_reduction(trade)
         price = trade.exit_price(self._engine.ticker(trade))
-        check_funds(funds, price, trade.rules)
-        check_reduction(funds, most)
+        check_reduction(funds, price, trade.rules, most=most, rest=trade.position.rest)
         leg = self._maker.funds(trade.order, funds, "reduce_funds", price, now)
         trade.order_reduction(leg, now)
         return self._accept(now, "reduce_funds", trade, leg, side=leg.side, units=funds.units)
@@ -272,14 +269,14 @@ class Exchange:
         """Accept the order to close one target at market price."""
         trade = self._find(now, id, unknown=404)
         step = self._find_leg(trade, trade_id)
-        if trade.status not in CLOSEABLE or step not in trade.steps or step.status not in STARTABLE:
+        if not is_closeable(trade, step):
             raise wrong_state("Close by market")
         step.turn(StatusCode.PANIC_SELL_PENDING, now)
         trade.updated_at = now
         return self._accept(now, "close_trade", trade, step, side=step.side, units=step.units or Decimal(0))
 
     def cancel_trade(self, now: float, id: int, trade_id: int) -> Json:
-        """Accept the order to take one target, the stop, or added funds away.
+        """Accept the order to take one target, the stop, added or reduced funds away.
 
         Without its last target, or without its stop, the whole trade is cancelled. The answer shows a
         target as it was.
@@ -294,7 +291,7 @@ class Exchange:
             return self._accept(now, "cancel_trade", trade, leg, side=leg.side, units=units)
         trade.updated_at = now
         answer = self._render(trade)
-        leg.turn(StatusCode.PENDING_CANCELLATION, now)
+        trade.dismiss(leg, now)
         self._accept(now, "cancel_trade", trade, leg, side=leg.side, units=units)
         return answer
 
@@ -323,9 +320,8 @@ class Exchange:
         return smart_trade(trade, self._engine.ticker(trade), usd_rate=rate, epoch=self.epoch)
 
     def _add(self, order: Order, at: float) -> Trade:
-        # Whole milliseconds, as rendered, so that no two trades show the same creation time.
-        at = max(round(at, 3), round(self._last_created + 0.001, 3))
-        self._last_created = at
+        # Whole milliseconds, as rendered: whoever sorts by what is shown sorts as the list does.
+        at = round(at, 3)
         rules = RULES[order.pair]
         price = entry_price(order, self.tickers[order.pair])
         self._last_id += self._random.randint(1, 40)

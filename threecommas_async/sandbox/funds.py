@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from threecommas_async.sandbox.orders import DIGITS, Funds
 from threecommas_async.sandbox.parameters import Fields
 from threecommas_async.sandbox.refusals import invalid
+from threecommas_async.sandbox.rules import check_step
+from threecommas_async.sandbox.spelling import decimal_text
 from threecommas_async.sandbox.terms import ORDER_TYPES
 
 if TYPE_CHECKING:
@@ -37,7 +39,7 @@ def read_funds(parameters: Mapping[str, object]) -> Funds:
 
 
 def check_funds(funds: Funds, market_price: Decimal, rules: PairRules) -> None:
-    """Hold added or reduced funds against the rules of the exchange.
+    """Hold added funds against the rules of the exchange.
 
     Raises:
         Refusal: 422, they are outside of them.
@@ -51,6 +53,10 @@ def check_funds(funds: Funds, market_price: Decimal, rules: PairRules) -> None:
         faults["total"] = [f"must be less than or equal to {rules.max_total}"]
     if funds.units > rules.max_units:
         faults["units"] = [f"must be less than or equal to {rules.max_units}"]
+    elif off_step := check_step(funds.units, rules.lot):
+        faults["units"] = off_step
+    if off_step := check_step(funds.price, rules.tick):
+        faults["price"] = off_step
     if faults:
         raise invalid(422, faults)
 
@@ -67,11 +73,35 @@ def max_reduction(trade: Trade, price: Decimal) -> Decimal:
         return max(Decimal(0), trade.position.rest - least).quantize(_STEP, rounding=ROUND_FLOOR)
 
 
-def check_reduction(funds: Funds, most: Decimal) -> None:
-    """Hold a reduction against what can be given up.
+def check_reduction(
+    funds: Funds, market_price: Decimal, rules: PairRules, *, most: Decimal, rest: Decimal
+) -> None:
+    """Hold a reduction against what can be given up, and against the rules of the exchange.
+
+    All that is held can be given up too, whatever it is worth. What is too large has no documented message.
+
+    Args:
+        funds: The reduction.
+        market_price: Market price, for a market order.
+        rules: Rules of the pair.
+        most: The answer to ``reduce_funds_info``, which need not be in whole lots.
+        rest: What is held, in base.
 
     Raises:
-        Refusal: 422, too little would be left.
+        Refusal: 422, it is too small or too large, or off the steps.
     """
-    if funds.units > most:
-        raise invalid(422, {"entered_amount": ["Too small"]})
+    with localcontext(prec=DIGITS):
+        total = funds.units * (funds.price or market_price)
+    faults: dict[str, list[str]] = {}
+    if funds.units == rest:
+        pass
+    elif total < rules.min_total:
+        faults["entered_amount"] = ["Too small"]
+    elif funds.units > most:
+        faults["entered_amount"] = [f"must be less than or equal to {decimal_text(most)}"]
+    elif funds.units != most and (off_step := check_step(funds.units, rules.lot)):
+        faults["units"] = off_step
+    if off_step := check_step(funds.price, rules.tick):
+        faults["price"] = off_step
+    if faults:
+        raise invalid(422, faults)

@@ -39,6 +39,7 @@ class Leg:
         status: State.
         units: Size in base; None as long as it is not known.
         volume: Share of the position in percent, of targets and stops.
+        is_past: It was executed before the present targets were ordered, and has no share in them.
         percent: Distance in percent that the price or the trigger was given as; None where it was a price.
         trigger: Price that fires, in quote; None without a trigger.
         rising: The trigger fires at or above its price, else at or below.
@@ -63,6 +64,7 @@ class Leg:
     status: StatusCode = StatusCode.IDLE
     units: Decimal | None = None
     volume: Decimal | None = None
+    is_past: bool = False
     percent: Decimal | None = None
     trigger: Decimal | None = None
     rising: bool = False
@@ -118,10 +120,12 @@ class Leg:
             self.extreme, self.extreme_at = best, at
 
     def trail_level(self, tick: Decimal) -> Decimal:
-        """Return the price, behind the best one, at which trailing sends the order."""
+        """Return the price, behind the best one by one price step at least, at which trailing sends it."""
         distance = self.trailing or Decimal(0)
         best = self.price if self.extreme is None else self.extreme
-        return at_distance(best, distance if self.side == "buy" else -distance, tick)
+        if self.side == "buy":
+            return max(best + tick, at_distance(best, distance, tick))
+        return min(best - tick, at_distance(best, -distance, tick))
 
     def has_turned(self, ticker: Ticker, tick: Decimal) -> bool:
         """Tell whether the price came back from the best one by the trailing distance."""

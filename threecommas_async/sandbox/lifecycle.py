@@ -73,7 +73,8 @@ def go_on(trade: Trade, ticker: Ticker, delays: Delays, at: float) -> None:
 
 
 def _working(trade: Trade) -> tuple[Leg, ...]:
-    return (*trade.steps, *trade.additions, *(() if trade.stop is None else (trade.stop,)))
+    leaving = [leg for leg in trade.reductions if leg.status is StatusCode.PENDING_CANCELLATION]
+    return (*trade.steps, *trade.additions, *leaving, *(() if trade.stop is None else (trade.stop,)))
 
 
 def _time_in_state(trade: Trade, delays: Delays) -> float | None:

@@ -94,6 +94,7 @@ RULES: Final[Mapping[str, PairRules]] = MappingProxyType(
         "USDT_DOGE": _rules("0.00001", "1", "1.0", "9000000.0"),
         "USDT_1INCH": _rules("0.0001", "0.1", "1.0", "9000000.0"),
         "BTC_ETH": _rules("0.00001", "0.0001", "0.0001", "9000.0"),
+        "BTC_1INCH": _rules("0.00000001", "0.1", "0.0001", "9000000.0"),
     }
 )
 """Exchange rules, by pair."""

@@ -5,7 +5,8 @@ of the book. A limit order is met by a trade at its price or by the other side o
 own price after a rest, and the market's if it is met as it is placed. A conditional entry fires when the
 price comes to its trigger from where it was when the order was placed. Whatever trails is sent at market
 price. A trailing stop follows the best price since it began to work at its distance, and never goes back;
-breakeven takes the stop to the average entry price, fees included, after the first target. When a target
+breakeven takes the stop to the average entry price, fees included, after a target came to its price, once
+the market is on the winning side of that. When a target
 and the stop are met at once, the stop goes first. Funds added before the entry are sent after it.
 """
 
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from threecommas_async.models.status import StatusCode
+from threecommas_async.models.status import TERMINAL, StatusCode
 from threecommas_async.sandbox.prices import limit_price, market_price
 from threecommas_async.sandbox.trades import ACTIVE
 
@@ -62,6 +63,13 @@ def force_next(trade: Trade, ticker: Ticker, at: float) -> Leg | None:
             raise LookupError(trade.status)
 
 
+def can_force(trade: Trade) -> bool:
+    """Tell whether `force_next` finds something to carry out."""
+    if trade.status in ACTIVE:
+        return _next_active(trade) is not None
+    return trade.status not in TERMINAL
+
+
 def execution_price(leg: Leg, ticker: Ticker, at: float) -> Decimal:
     """Return the price that an order gets which is met."""
     if leg.order_type == "limit" and leg.status is StatusCode.ORDER_PLACED:
@@ -86,20 +94,26 @@ def _force_stop(trade: Trade, price: Decimal, at: float) -> Leg:
 
 
 def _force_active(trade: Trade, ticker: Ticker, at: float) -> Leg:
-    price = trade.exit_price(ticker)
-    for reduction in trade.reductions:
-        if reduction.is_open:
-            trade.reduce(reduction, price, at)
-            return reduction
-    for addition in trade.additions:
-        if addition.is_open:
-            trade.add(addition, market_price(addition.side, ticker), at)
-            return addition
-    trade.activate(at)
-    for step in trade.open_steps:
-        trade.close_step(step, price, at)
-        return step
-    return _force_stop(trade, price, at)
+    price, leg = trade.exit_price(ticker), _next_active(trade)
+    if leg is None:
+        raise LookupError(trade.status)
+    if leg.purpose == "reduce_funds":
+        trade.reduce(leg, price, at)
+    elif leg.purpose == "position":
+        trade.add(leg, market_price(leg.side, ticker), at)
+    elif leg is trade.stop:
+        trade.stop_out(price, at)
+    else:
+        trade.activate(at)
+        trade.close_step(leg, price, at)
+    return leg
+
+
+def _next_active(trade: Trade) -> Leg | None:
+    for leg in (*trade.reductions, *trade.additions):
+        if leg.is_open and leg.status is not StatusCode.PENDING_CANCELLATION:
+            return leg
+    return next((step for step in trade.open_steps if trade.amount_of(step)), trade.stop)
 
 
 def _carry_out_one(trade: Trade, ticker: Ticker, at: float) -> bool:
@@ -144,6 +158,7 @@ def _watch_stop(trade: Trade, ticker: Ticker, at: float) -> bool:
     stop = trade.stop
     if stop is None or stop.status is not StatusCode.TO_PROCESS:
         return False
+    trade.protect(ticker)
     if stop.trailing is not None:
         stop.follow(ticker, at)
         trade.move_stop(stop.trail_level(trade.rules.tick))
@@ -167,7 +182,9 @@ def _watch_target(trade: Trade, step: Leg, ticker: Ticker, at: float) -> bool:
     elif step.trailing is not None:
         step.turn(StatusCode.TRAILING_ACTIVATED, at)
         return True
-    trade.close_step(step, execution_price(step, ticker, at), at)
+    if not trade.amount_of(step):
+        return False
+    trade.close_step(step, execution_price(step, ticker, at), at, by_price=True)
     return True
 
 

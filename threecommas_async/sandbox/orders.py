@@ -40,6 +40,7 @@ class Target:
         price: Price in quote; None when it was given as a distance.
         percent: Distance from the entry price in percent; None when it was given as a price.
         trailing: Trailing distance in percent; None is off.
+        id: Trade id of the target that it stands for; None or an unknown one makes it a new target.
     """
 
     order_type: str
@@ -48,6 +49,7 @@ class Target:
     price: Decimal | None = None
     percent: Decimal | None = None
     trailing: Decimal | None = None
+    id: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

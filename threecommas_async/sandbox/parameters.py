@@ -12,7 +12,8 @@ from threecommas_async.sandbox.refusals import invalid
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-_WHOLE: Final = re.compile(r"\d{1,18}", re.ASCII)
+_LONGEST_WHOLE: Final = 18
+_WHOLE: Final = re.compile(rf"\d{{1,{_LONGEST_WHOLE}}}", re.ASCII)
 _DECIMAL: Final = re.compile(r"-?\d+(\.\d+)?", re.ASCII)
 _BRACKETED: Final = re.compile(r"([^\[\]]+)((?:\[[^\[\]]+\])*)")
 
@@ -134,7 +135,7 @@ class Fields:
         value = self._values.get(name)
         if isinstance(value, str) and _WHOLE.fullmatch(value):
             return int(value)
-        if isinstance(value, int) and not isinstance(value, bool):
+        if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**_LONGEST_WHOLE:
             return value
         if value is not None:
             self.blame(name, INVALID)

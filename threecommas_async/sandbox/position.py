@@ -133,19 +133,17 @@ class Position:
             self.closed_total += total
         return Execution(units, units, total, fee)
 
-    def shares(self, volumes: list[Decimal], lot: Decimal) -> list[Decimal]:
-        """Return the sizes of targets: shares of the position, in whole lots, together no more than is held.
+    def shares(self, volumes: list[Decimal], before: Decimal = _ZERO) -> list[Decimal]:
+        """Return the exact shares of open targets, together no more than is held.
 
         Args:
             volumes: Shares in percent.
-            lot: Amount step, in base.
+            before: What is not shared, because targets of earlier plans closed it, in base.
         """
         with localcontext(prec=DIGITS):
-            position, whole = self.entered_amount - self.reduced_amount, sum(volumes, _ZERO)
-            return [
-                min(position * volume // (100 * lot), self.rest * volume // (whole * lot)) * lot
-                for volume in volumes
-            ]
+            shared = self.entered_amount - self.reduced_amount - before
+            whole = sum(volumes, _ZERO)
+            return [min(shared * volume / 100, self.rest * volume / whole) for volume in volumes]
 
     @property
     def _sign(self) -> int:

@@ -36,6 +36,9 @@ _GRACE = 1.0
 class Sandbox:
     """A 3Commas of one's own, on loopback.
 
+    It keeps no balances: whoever orders has the money, and what was bought can be closed. It liquidates
+    nothing, and a leverage may be as high as one likes. Every order is executed as a whole.
+
     Its clock starts when it is made, and runs ``time_scale`` times as fast as the real one.
 
     Args:
@@ -80,6 +83,8 @@ class Sandbox:
     ) -> None:
         if host not in _LOOPBACK and not allow_remote:
             raise ValueError(f"host must be a loopback address, not {host!r}; allow_remote=True lifts this")
+        if trades < 0:
+            raise ValueError(f"trades must not be negative, not {trades!r}")
         if not time_scale > 0:
             raise ValueError(f"time_scale must be positive, not {time_scale!r}")
         self.limit: RateLimit = RateLimit(
@@ -136,7 +141,7 @@ class Sandbox:
         self._runner = runner
 
     async def stop(self) -> None:
-        """Stop listening and break off what is in flight; a sandbox that is stopped stays so."""
+        """Stop listening and break off what is in flight; what was ordered goes on."""
         runner, self._runner = self._runner, None
         if runner is None:
             return

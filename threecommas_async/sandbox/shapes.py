@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 from threecommas_async.models.status import CLOSEABLE, CLOSING, TERMINAL, StatusCode
 from threecommas_async.sandbox.legs import STARTABLE
+from threecommas_async.sandbox.matching import can_force
 from threecommas_async.sandbox.orders import DIGITS
 from threecommas_async.sandbox.position import COMMISSION
 from threecommas_async.sandbox.spelling import (
@@ -24,6 +25,7 @@ from threecommas_async.sandbox.spelling import (
     optional,
     status_json,
 )
+from threecommas_async.sandbox.trade_shapes import is_cancelable, is_closeable
 from threecommas_async.sandbox.trades import CANCELLABLE, EDITABLE
 
 if TYPE_CHECKING:
@@ -75,10 +77,13 @@ def _smart_trade(trade: Trade, ticker: Ticker, usd_rate: Decimal, epoch: datetim
         "take_profit": {
             "enabled": order.take_profit,
             "price_type": "value",
-            "steps": [_step(step, number, newer, epoch) for number, step in enumerate(trade.steps, start=1)],
+            "steps": [
+                _step(trade, step, number, newer=newer, epoch=epoch)
+                for number, step in enumerate(trade.steps, start=1)
+            ],
         },
         "stop_loss": _stop(trade, newer=newer),
-        "reduce_funds": {"steps": [_reduction(reduction, epoch) for reduction in trade.reductions]},
+        "reduce_funds": {"steps": [_reduction(trade, leg, epoch) for leg in trade.reductions]},
         "market_close": {},
         "note": html.escape(order.note or ""),
         "note_raw": order.note,
@@ -134,10 +139,12 @@ def _trailing(percent: Decimal | None) -> Json:
     return {"enabled": percent is not None, "percent": optional(percent)}
 
 
-def _step(step: Leg, number: int, newer: bool, epoch: datetime) -> Json:
+def _step(trade: Trade, step: Leg, number: int, *, newer: bool, epoch: datetime) -> Json:
     closed_at: Json = {}
     if newer or step.closed_at is not None:
         closed_at["closed_at"] = None if step.closed_at is None else date_text(step.closed_at, epoch)
+    # The documented answer to a cancel says that its target can still be closed.
+    cancelling = trade.status is StatusCode.CANCELLATION_PENDING and step.status in STARTABLE
     return {
         "id": step.id,
         "order_type": step.order_type,
@@ -154,7 +161,7 @@ def _step(step: Leg, number: int, newer: bool, epoch: datetime) -> Json:
         "status": status_json(step.status, ORDER_TITLES),
         **closed_at,
         # True in every documented step, also in the one that is being closed; none there is finished.
-        "data": {"cancelable": step.is_open, "panic_sell_available": step.status in STARTABLE},
+        "data": {"cancelable": step.is_open, "panic_sell_available": cancelling or is_closeable(trade, step)},
         "position": number,
     }
 
@@ -182,7 +189,7 @@ def _stop(trade: Trade, *, newer: bool) -> Json:
     return rendered
 
 
-def _reduction(leg: Leg, epoch: datetime) -> Json:
+def _reduction(trade: Trade, leg: Leg, epoch: datetime) -> Json:
     price, units = decimal_text(leg.price), leg.units or Decimal(0)
     return {
         "id": leg.id,
@@ -192,7 +199,7 @@ def _reduction(leg: Leg, epoch: datetime) -> Json:
         "price": {"value": price, "value_without_commission": price},
         "total": {"value": decimal_text(units * leg.price)},
         "closed_at": None if leg.closed_at is None else date_text(leg.closed_at, epoch),
-        "data": {"cancelable": False, "panic_sell_available": False},
+        "data": {"cancelable": is_cancelable(trade, leg), "panic_sell_available": False},
     }
 
 
@@ -222,7 +229,7 @@ def _data(trade: Trade, ticker: Ticker, epoch: datetime) -> Json:
         "add_funds_available": trade.can_take_funds,
         "reduce_funds_available": status is StatusCode.WAITING_TARGETS,
         "force_start_available": trade.is_forceable,
-        "force_process_available": status not in TERMINAL,
+        "force_process_available": can_force(trade),
         "cancel_available": status in CANCELLABLE,
         "finished": status in _FINISHED,
         "base_position_step_finished": not trade.entry.is_open,

@@ -7,11 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 from threecommas_async.sandbox.orders import Leverage, Stop, Target, Trigger
 from threecommas_async.sandbox.parameters import MISSING, NOT_ALLOWED
-from threecommas_async.sandbox.refusals import invalid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from threecommas_async.sandbox.parameters import Fields
 
 ORDER_TYPES: Final = ("market", "limit")
@@ -25,7 +22,6 @@ _WATCHED: Final = ("bid", "ask", "last")
 _LEVERAGE_TYPES: Final = {"cross": "cross", "isolated": "isolated", "custom": "isolated"}
 _MAX_TARGETS: Final = 8
 _BREAKEVEN_TARGETS: Final = 2
-_WHOLE_POSITION: Final = Decimal(100)
 _LEAST_TRAILING: Final = Decimal("0.01")
 _MOST_TRAILING: Final = Decimal(100)
 _MOST_ENTRY_TRAILING: Final = Decimal(99)
@@ -72,17 +68,6 @@ def read_targets(fields: Fields, *, required: bool, trails: bool) -> tuple[bool,
         if target.trailing is not None:
             step.group("trailing").blame("enabled", "is allowed for the last step only")
     return True, targets
-
-
-def check_volumes(targets: Iterable[Target]) -> None:
-    """Hold the shares of targets against the whole.
-
-    Raises:
-        Refusal: 422, there are some, and they do not add up to 100 percent.
-    """
-    volumes = [target.volume for target in targets]
-    if volumes and sum(volumes) != _WHOLE_POSITION:
-        raise invalid(422, {"take_profit[steps]": ["total volume must be equal to 100"]})
 
 
 def read_stop(
@@ -171,6 +156,7 @@ def _read_target(step: Fields, *, trails: bool) -> Target:
         price=price.number("value"),
         percent=price.number("percent", signed=True),
         trailing=_read_trailing(step, None, _MOST_TRAILING),
+        id=step.whole("id"),
     )
 
 

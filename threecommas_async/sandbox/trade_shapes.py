@@ -10,7 +10,7 @@ from datetime import timedelta
 from decimal import ROUND_DOWN, Decimal, localcontext
 from typing import TYPE_CHECKING, Final
 
-from threecommas_async.models.status import StatusCode
+from threecommas_async.models.status import CLOSEABLE, StatusCode
 from threecommas_async.sandbox.legs import STARTABLE
 from threecommas_async.sandbox.orders import DIGITS
 from threecommas_async.sandbox.spelling import date_text, decimal_text, optional
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from threecommas_async.sandbox.spelling import Json
     from threecommas_async.sandbox.trades import Trade
 
-_EXITS: Final = frozenset({"take_profit", "stop_loss"})
 # Decimals of the documented average_price.
 _AVERAGE_STEP: Final = Decimal("1E-36")
 
@@ -41,11 +40,22 @@ def trade_entity(trade: Trade, leg: Leg, epoch: datetime) -> Json:
 
 
 def is_cancelable(trade: Trade, leg: Leg) -> bool:
-    """Tell whether ``cancel_trade`` is accepted: for open targets, the stop, and added funds."""
+    """Tell whether ``cancel_trade`` is accepted.
+
+    It is for open targets, the stop, added funds, and a reduction that waits for its price.
+    """
     is_exit = any(leg is other for other in (*trade.steps, trade.stop))
     added = leg.purpose == "position" and leg is not trade.entry
+    reduction = leg.purpose == "reduce_funds"
+    reduces = reduction and leg.order_type == "limit" and leg.status is StatusCode.ORDER_PLACED
     leaving = leg.status is StatusCode.PENDING_CANCELLATION
-    return (is_exit or added) and leg.is_open and not leaving and trade.status in CANCELLABLE
+    return (is_exit or added or reduces) and leg.is_open and not leaving and trade.status in CANCELLABLE
+
+
+def is_closeable(trade: Trade, leg: Leg) -> bool:
+    """Tell whether ``close_trade`` is accepted: for a target at work that has something to close."""
+    at_work = trade.status in CLOSEABLE and leg in trade.steps and leg.status in STARTABLE
+    return at_work and bool(trade.amount_of(leg))
 
 
 def _trade_entity(trade: Trade, leg: Leg, epoch: datetime) -> Json:
@@ -79,8 +89,13 @@ def _trade_entity(trade: Trade, leg: Leg, epoch: datetime) -> Json:
         "updated_at": date_text(leg.since, epoch),
         "initial_price": decimal_text(leg.price),
         "cancelable": is_cancelable(trade, leg),
-        "force_processable": leg.purpose in _EXITS and leg.status in STARTABLE,
+        "force_processable": is_closeable(trade, leg) or _is_stop_at_work(trade, leg),
     }
+
+
+def _is_stop_at_work(trade: Trade, leg: Leg) -> bool:
+    # The documented stop says so, although its page speaks of targets only.
+    return leg is trade.stop and leg.status in STARTABLE and trade.status in CLOSEABLE
 
 
 def _realised(trade: Trade, leg: Leg) -> Json:

@@ -11,6 +11,7 @@ from threecommas_async.sandbox.ledger import Fill
 from threecommas_async.sandbox.legs import STARTABLE, Leg, stop_price, target_price
 from threecommas_async.sandbox.orders import DIGITS
 from threecommas_async.sandbox.prices import entry_price, market_price, watched_price
+from threecommas_async.sandbox.targets import closed_by, sizes
 
 if TYPE_CHECKING:
     from threecommas_async.sandbox.accounts import Account
@@ -49,6 +50,8 @@ class Trade:
         entry: The entry.
         legs: Every order that there ever was, oldest first.
         created_at: Instant of the order.
+        covers_all: The targets close all that is held; a cancelled one leaves its share open.
+        is_armed: A target came to its price: the stop goes to the entry price where it was told to.
         updated_at: Instant of the last order, or of the end; states that change by themselves leave it.
         since: Instant at which the trade came into its state, or at which its entry was forced.
         steps: The targets as the SmartTrade lists them; empty once the trade is being closed.
@@ -77,6 +80,8 @@ class Trade:
     stop: Leg | None
     additions: list[Leg] = field(default_factory=list[Leg])
     reductions: list[Leg] = field(default_factory=list[Leg])
+    covers_all: bool = True
+    is_armed: bool = False
     closed_at: float | None = None
     status: StatusCode = StatusCode.CREATED
     error: str | None = None
@@ -102,6 +107,29 @@ class Trade:
     def open_steps(self) -> list[Leg]:
         """The targets that are neither executed nor on the way out."""
         return [step for step in self.steps if step.status not in _IN_OR_OUT]
+
+    @property
+    def finished_steps(self) -> list[Leg]:
+        """The targets that were executed, oldest first, whether or not they are still listed."""
+        return [
+            leg for leg in self.legs if leg.purpose == "take_profit" and leg.status is StatusCode.FINISHED
+        ]
+
+    @property
+    def closed_before(self) -> Decimal:
+        """What targets of earlier plans closed, in base."""
+        return closed_by(leg for leg in self.finished_steps if leg.is_past)
+
+    def amount_of(self, step: Leg) -> Decimal:
+        """Return what a target closes now, in base.
+
+        That is its own size. The last of the targets takes along everything that is left, so that the
+        amounts add up: unless one was cancelled, whose share stays open.
+        """
+        lot, rest = self.rules.lot, self.position.rest
+        units = sizes(self.steps, self.position, self.closed_before, lot).get(step.id, _ZERO)
+        is_last = all(other is step for other in self.open_steps) or rest - units < lot
+        return rest if self.covers_all and is_last else units
 
     def exit_price(self, ticker: Ticker) -> Decimal:
         """Return the market price that a close gets."""
@@ -202,14 +230,25 @@ class Trade:
         else:
             self.end(StatusCode.FINISHED, at)
 
-    def close_step(self, step: Leg, price: Decimal, at: float) -> None:
-        """Execute a target; the last one takes along everything that is left, so that the amounts add up."""
-        last = self.open_steps in ([], [step])
-        self._exit(step, "take_profit", self.position.rest if last else step.units or _ZERO, price, at)
-        if last:
+    def close_step(self, step: Leg, price: Decimal, at: float, *, by_price: bool = False) -> None:
+        """Execute a target; one that has nothing to close goes on waiting.
+
+        Args:
+            step: The target.
+            price: Price that it gets.
+            at: The instant.
+            by_price: It came to its price; else it was ordered to be closed.
+        """
+        amount = self.amount_of(step)
+        if not amount:
+            step.activate(at)
+            return
+        self._exit(step, "take_profit", amount, price, at)
+        if self.position.rest:
+            self.is_armed = self.is_armed or by_price
+            self.settle()
+        else:
             self.end(StatusCode.FINISHED, at)
-        elif self.order.stop is not None and self.order.stop.breakeven:
-            self.move_stop(self.position.average_enter_price or self.price)
 
     def fire_stop(self, at: float) -> None:
         """Send the stop; targets, reductions and added funds are taken off the exchange before it."""
@@ -242,10 +281,19 @@ class Trade:
         self.reductions.clear()
         self.stop = None
 
+    def dismiss(self, leg: Leg, at: float) -> None:
+        """Accept the order to take one order away."""
+        self.covers_all = self.covers_all and leg not in self.steps
+        leg.turn(StatusCode.PENDING_CANCELLATION, at)
+
     def remove(self, leg: Leg, at: float) -> None:
         """Take one order away."""
         self._cancel_legs(at, leg)
         self.steps = [step for step in self.steps if step is not leg]
+        self.reductions = [reduction for reduction in self.reductions if reduction is not leg]
+        if leg.purpose == "reduce_funds":
+            self.turn(StatusCode.WAITING_TARGETS, at)
+        self.settle()
 
     def end(self, status: StatusCode, at: float, error: str | None = None) -> None:
         """Reach a terminal state, which is not left again."""
@@ -259,10 +307,11 @@ class Trade:
         self.error = error
 
     def replace_steps(self, steps: list[Leg], at: float) -> None:
-        """Put other targets in the place of the present ones."""
+        """Put other targets in the place of the present ones; finished ones stay, unless all are off."""
         self._cancel_legs(at, *self.steps)
-        self.steps = steps
+        self.steps = [*self.finished_steps, *steps] if steps else []
         self.legs += steps
+        self.covers_all = True
 
     def replace_stop(self, stop: Leg | None, at: float) -> None:
         """Put another stop, or none, in the place of the present one."""
@@ -281,12 +330,23 @@ class Trade:
                 # From now on it is a price, no distance from the entry.
                 stop.trigger, stop.percent = moved, None
 
+    def protect(self, ticker: Ticker) -> None:
+        """Move an armed stop to the entry price, once the market is on the winning side of it."""
+        stop, leg = self.order.stop, self.stop
+        if not self.is_armed or stop is None or leg is None or not stop.breakeven:
+            return
+        level = self.position.average_enter_price or self.price
+        price = watched_price(leg.watched, ticker)
+        if price > level if self.order.is_long else price < level:
+            self.move_stop(level)
+            self.is_armed = False
+
     def settle(self) -> None:
         """Size the targets by what is held, and price those that were given as distances."""
-        sized = [step for step in self.steps if step.is_open and step.status is not StatusCode.IDLE]
-        shares = self.position.shares([step.volume or _ZERO for step in sized], self.rules.lot)
-        for step, units in zip(sized, shares, strict=True):
-            step.units = units
+        found = sizes(self.steps, self.position, self.closed_before, self.rules.lot)
+        for step in self.steps:
+            if step.id in found and step.status is not StatusCode.IDLE:
+                step.units = found[step.id]
         entry = self.position.average_enter_price
         if entry is not None:
             self._price_distances(entry)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Judgement:
     """What the limit says to one request.
 
     Args:
@@ -50,12 +50,12 @@ class Window:
         self._banned_until = float("-inf")
         self._ignored = 0
 
-    def judge(self, now: float) -> Verdict:
+    def judge(self, now: float) -> Judgement:
         """Record an arrival and say what becomes of it."""
         self._arrivals.append(now)
-        verdict = self._judge(now)
-        self.counts[verdict.status] += 1
-        return verdict
+        judgement = self._judge(now)
+        self.counts[judgement.status] += 1
+        return judgement
 
     def worst_window(self) -> int:
         """Return the largest number of arrivals, refused ones included, in any half-open period."""
@@ -66,22 +66,22 @@ class Window:
             worst = max(worst, index - first + 1)
         return worst
 
-    def _judge(self, now: float) -> Verdict:
+    def _judge(self, now: float) -> Judgement:
         if now < self._banned_until:
-            return Verdict(418, self._banned_until)
+            return Judgement(418, self._banned_until)
         if now < self._locked_until:
             self._ignored += 1
             if self._ignored <= self._patience:
-                return Verdict(429, self._locked_until)
+                return Judgement(429, self._locked_until)
             self._ignored = 0
             self._banned_until = now + self._ban
             self._ban = min(2 * self._ban, self._longest_ban)
-            return Verdict(418, self._banned_until)
+            return Judgement(418, self._banned_until)
         while self._accepted and now - self._accepted[0] >= self._limit.period:
             self._accepted.popleft()
         if len(self._accepted) < self._limit.requests:
             self._accepted.append(now)
-            return Verdict(200, now)
+            return Judgement(200, now)
         self._ignored = 0
         self._locked_until = now + self._limit.lockout
-        return Verdict(429, self._locked_until)
+        return Judgement(429, self._locked_until)
