@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientResponse
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 SAMPLES = Path(__file__).parent / "samples"
 
@@ -29,16 +29,14 @@ class _MockedResponse(ClientResponse):
         super().__init__(*args, **options)
 
 
-@pytest.fixture(autouse=True)
-def mended_aioresponses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aioresponses.core, "ClientResponse", _MockedResponse)
-
-
-@pytest.fixture(autouse=True)
-def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep the credentials of whoever runs the tests out of them."""
-    for name in ("API_KEY", "API_SECRET", "RSA_KEY_FILE", "MODE", "BASE_URL"):
-        monkeypatch.delenv(f"THREECOMMAS_{name}", raising=False)
+@pytest.fixture(autouse=True, scope="session")
+def surroundings() -> Iterator[None]:
+    """Mend aioresponses, and keep the credentials of whoever runs the tests out of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aioresponses.core, "ClientResponse", _MockedResponse)
+        for name in ("API_KEY", "API_SECRET", "RSA_KEY_FILE", "MODE", "BASE_URL"):
+            patch.delenv(f"THREECOMMAS_{name}", raising=False)
+        yield
 
 
 @pytest.fixture

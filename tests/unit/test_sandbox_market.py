@@ -359,8 +359,8 @@ def test_a_walk_moves_by_whole_price_steps_within_its_swing() -> None:
 
 def test_a_walk_ends_trades_by_itself() -> None:
     exchange = Exchange(walk=Walk(step=10.0, swing=100), seed=1)
-    exchange.seed(50)
-    exchange.advance(86400.0)
+    exchange.seed(30)
+    exchange.advance(21600.0)
     statuses = {trade.status.value for trade in exchange.trades.values()}
     assert {"finished", "stop_loss_finished"} <= statuses
 

@@ -181,7 +181,7 @@ def test_a_trailing_stop_of_less_than_one_price_step_does_not_fire_at_once() -> 
 
 def test_many_trades_of_one_instant_are_not_from_the_future() -> None:
     exchange = Exchange()
-    for _ in range(3000):
+    for _ in range(100):
         exchange.create(1.0, order())
     assert {trade.created_at for trade in exchange.trades.values()} == {1.0}
 
