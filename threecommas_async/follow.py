@@ -53,8 +53,7 @@ async def until_ended(
 
 async def _look_up(calls: FollowingCalls, ids: set[int]) -> list[SmartTrade]:
     found: dict[int, SmartTrade] = {}
-    walk = calls.iterate(status="all").__aiter__()
-    async for trade in walk:
+    async for trade in calls.iterate(status="all"):
         if trade.id in ids:
             found[trade.id] = trade
         if len(found) == len(ids):

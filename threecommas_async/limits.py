@@ -58,6 +58,7 @@ GENERAL = RateLimit(requests=100, period=60.0, lockout=300.0)
 
 
 _GRACE: Final = 0.5
+"""Seconds by which a timer may fire late before a wait counts as longer than it was allowed to be."""
 
 
 class Limiter:

@@ -114,10 +114,6 @@ _ENGINE: Final = AsyncRetrying()
 
 
 def _can_help(fault: Fault) -> bool:
-    match fault:
-        case Failure():
-            return not fault.permanent
-        case errors.RateLimitedError() | errors.ServerError() | errors.DecodeError():
-            return True
-        case errors.APIStatusError():
-            return not fault.from_api and not isinstance(fault, errors.PlanLimitError | errors.BannedError)
+    if isinstance(fault, Failure):
+        return not fault.permanent
+    return isinstance(fault, errors.RateLimitedError) or may_have_acted(fault)

@@ -7,10 +7,12 @@ from string import Formatter
 from typing import Any, get_args
 
 import pytest
+from msgspec import Struct
 
 from tests.conftest import SAMPLES
 from threecommas_async import endpoints
 from threecommas_async.endpoints import Endpoint, Replay
+from threecommas_async.models import order, order_groups
 from threecommas_async.models.order import FundsOrder, Note, SmartTradeOrder, SmartTradeUpdate
 from threecommas_async.resources.smart_trades import Kind, OrderBy, StatusFilter
 
@@ -90,6 +92,9 @@ def test_filters_take_every_documented_value(parameter: str, values: object) -> 
     assert set(get_args(values)) == set(fact["query_params"][parameter]) | older
 
 
+REQUEST_STRUCTS = {**vars(order_groups), **vars(order)}
+
+
 def paths(struct: Any, prefix: str = "") -> set[str]:
     """The dotted names that a request Struct can send, as the documentation writes them."""
     found: set[str] = set()
@@ -97,26 +102,10 @@ def paths(struct: Any, prefix: str = "") -> set[str]:
         path = f"{prefix}{name}"
         found.add(path)
         for word in str(annotation).replace("[", " ").replace(",", " ").replace("]", " ").split():
-            nested = getattr(RequestStructs, word, None)
-            if isinstance(nested, type):
+            nested = REQUEST_STRUCTS.get(word)
+            if isinstance(nested, type) and issubclass(nested, Struct):
                 found |= paths(nested, f"{path}[]." if "tuple" in str(annotation) else f"{path}.")
     return found
-
-
-class RequestStructs:
-    from threecommas_async.models.order import UpdatePosition
-    from threecommas_async.models.order_groups import (
-        OrderConditional,
-        OrderLeverage,
-        OrderPosition,
-        OrderStopLoss,
-        OrderTakeProfit,
-        OrderTakeProfitStep,
-        OrderTimeout,
-        OrderTrailing,
-        OrderTriggerPrice,
-        OrderValue,
-    )
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.test_sandbox_orders import (
+from tests.sandbox_orders import (
     FOREVER,
     documented,
     exchange_with,

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.unit.test_sandbox_orders import (
+from tests.sandbox_orders import (
     REAL,
     TERMINAL,
     order,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.test_sandbox_orders import filled, opened, order, refusal, status_of, stop_at, target
+from tests.sandbox_orders import filled, opened, order, refusal, status_of, stop_at, target
 from threecommas_async.sandbox import EVERY_STATUS, Sandbox
 from threecommas_async.sandbox.exchange import Exchange
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from tests.unit.test_sandbox_orders import (
+from tests.sandbox_orders import (
     FOREVER,
     REAL,
     TERMINAL,

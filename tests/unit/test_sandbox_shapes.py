@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 
-from tests.unit.test_sandbox_orders import (
+from tests.conftest import SAMPLES
+from tests.sandbox_orders import (
     PAPER,
-    SAMPLES,
     documented,
     order,
     stop_at,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.test_sandbox_orders import (
+from tests.sandbox_orders import (
     documented,
     exchange_with,
     opened,

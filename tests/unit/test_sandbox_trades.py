@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tests.unit.test_sandbox_orders import (
+from tests.sandbox_orders import (
     documented,
     exchange_with,
     filled,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.test_sandbox_orders import filled, stop_at, target, trailing_entry
+from tests.sandbox_orders import filled, stop_at, target, trailing_entry
 from threecommas_async.sandbox.exchange import Exchange
 from threecommas_async.sandbox.market import TICKERS, Market, Walk
 

@@ -76,7 +76,7 @@ def json_decoder(type_: type[T]) -> msgspec.json.Decoder[T]:
     return msgspec.json.Decoder(type_, strict=False)
 
 
-def decode(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw) -> T:
+def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     """Decode a body, leniently where it must be.
 
     Where an object or a list is null, it is taken as absent. Characters that are no text (lone surrogates,
@@ -91,7 +91,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes | msgspec.Raw) -> T:
         return decoder.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError):
         # No documented object or list is ever null. Should one be, absence is the nearest meaning.
-        return msgspec.convert(_tolerant(bytes(body)), decoder.type, strict=False)
+        return msgspec.convert(_tolerant(body), decoder.type, strict=False)
 
 
 class PageDecoder(Generic[T]):
