@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from types import TracebackType
 
 
@@ -77,6 +80,14 @@ async def reset(_received: Received, writer: asyncio.StreamWriter, /) -> None:
 async def silence(_received: Received, _writer: asyncio.StreamWriter, /) -> None:
     """Never answer."""
     await asyncio.Event().wait()
+
+
+@contextmanager
+def refused_port() -> Generator[int, None, None]:
+    """A port of the loopback that refuses connections, and that nobody else can take meanwhile."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        yield held.getsockname()[1]
 
 
 class RawServer:

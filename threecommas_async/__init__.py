@@ -70,6 +70,7 @@ from threecommas_async.models.status import Status, StatusCode
 from threecommas_async.models.trade import ReduceFundsInfo, Trade
 from threecommas_async.resources.smart_trades import SmartTrades
 from threecommas_async.resources.walk import SmartTradeWalk
+from threecommas_async.session import Attempt
 from threecommas_async.signing import HmacCredentials, RsaCredentials
 from threecommas_async.wire import Response
 
@@ -77,6 +78,7 @@ __all__ = [
     "APIStatusError",
     "Account",
     "Amount",
+    "Attempt",
     "AuthenticationError",
     "BannedError",
     "BatchInterruptedError",

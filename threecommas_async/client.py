@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import os
+from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
@@ -15,11 +17,14 @@ from threecommas_async.session import Session
 from threecommas_async.transport import Transport, read_base_url, read_proxy
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
     from types import TracebackType
 
     import aiohttp
 
+    from threecommas_async.errors import OutcomeUnknownError
+    from threecommas_async.session import Attempt
     from threecommas_async.wire import Response
 
 Mode = Literal["real", "paper"]
@@ -46,8 +51,10 @@ class ThreeCommas:
         base_url: Where the API is. Plain ``http`` is taken on this machine's loopback only.
         limits: The request limit to keep; None is the published one, 100 requests a minute. Several
             processes that share a key must share it out between them.
-        timeout: Seconds that a call may take, all its attempts together; waiting for the request limit
-            does not count.
+        timeout: Seconds that a call may take, all its attempts, the waits between them and the looks at what
+            became of a lost answer together; waiting for the request limit does not count. One attempt may
+            take half of what is left of it, so that something can still be done about silence; where nothing
+            can (an order without a reference), all of it.
         max_wait: The longest acceptable wait for the request limit in seconds. A call whose permit is further
             away raises `LimitWaitError` at once; None waits as long as it takes.
         session: An `aiohttp.ClientSession` to use. It stays the caller's and is not closed. Its middlewares
@@ -56,6 +63,8 @@ class ThreeCommas:
         json_payload: How a JSON body joins the signed payload: ``"path?body"`` or ``"path+body"``. None is
             the form that is documented for the kind of key, ``path?body`` for HMAC and ``path+body`` for
             RSA. Public clients use both forms for both kinds.
+        on_attempt: Called with an `Attempt` after each attempt of each call, looks at what became of a lost
+            answer included. A plain function that returns at once; what it raises is logged.
 
     Raises:
         ValueError: An option cannot be used; the text says which one. Nothing was sent.
@@ -81,9 +90,10 @@ class ThreeCommas:
         session: aiohttp.ClientSession | None = None,
         proxy: str | None = None,
         json_payload: signing.JsonPayload | None = None,
+        on_attempt: Callable[[Attempt], object] | None = None,
     ) -> None:
         try:
-            _check_options(mode, timeout, max_wait, limits)
+            _check_options(mode, timeout, max_wait, limits, on_attempt)
             credentials = signing.make_credentials(
                 api_key, api_secret, rsa_private_key, json_payload=json_payload
             )
@@ -100,6 +110,7 @@ class ThreeCommas:
             mode=mode,
             timeout=timeout,
             max_wait=max_wait,
+            on_attempt=on_attempt,
         )
         self.smart_trades = SmartTrades(self._session)
         self._name = f"{mode} {url}"
@@ -158,6 +169,40 @@ class ThreeCommas:
         """
         return self._session.recording()
 
+    def with_options(self, *, timeout: float | None = None, max_wait: float | None = None) -> Self:
+        """Return a view of this client with other options, for one call or many.
+
+        It shares everything else with this client: connections, request limit, what is known of a ban.
+        Closing either closes both.
+
+        Args:
+            timeout: Seconds that a call may take, as in the constructor; None leaves it as it is.
+            max_wait: The longest acceptable wait for the request limit, in seconds, as in the constructor;
+                None leaves it as it is, and ``math.inf`` waits as long as it takes.
+
+        Example::
+
+            trade = await client.with_options(timeout=5).smart_trades.get(42)
+
+        Raises:
+            ValueError: An option cannot be used.
+        """
+        _check_times(1.0 if timeout is None else timeout, max_wait)
+        view = copy.copy(self)
+        session = self._session.with_options(timeout=timeout, max_wait=max_wait)
+        view._session = session  # noqa: SLF001 - a copy of its own
+        view.smart_trades = self.smart_trades.with_session(session)
+        return view
+
+    def in_flight_unknown(self) -> tuple[OutcomeUnknownError, ...]:
+        """Return the writes that were cancelled after they may have left, oldest first.
+
+        A cancelled call raises `asyncio.CancelledError`, which cannot say what became of the order. Here it
+        is as the error that the call would have ended with; ``smart_trades.find_created`` takes it. The
+        newest 10 000 are kept.
+        """
+        return self._session.in_flight_unknown
+
     async def aclose(self) -> None:
         """Close the client.
 
@@ -178,15 +223,23 @@ class ThreeCommas:
         return f"<ThreeCommas {self._name}>"
 
 
-def _check_options(mode: str, timeout: float, max_wait: float | None, limits: object) -> None:
+def _check_options(
+    mode: str, timeout: float, max_wait: float | None, limits: object, on_attempt: object
+) -> None:
     if mode not in ("real", "paper"):
         raise ValueError(f'mode must be "real" or "paper", not {mode!r}')
+    _check_times(timeout, max_wait)
+    if not isinstance(limits, RateLimit | None):
+        raise ValueError(f"limits must be a RateLimit, not {limits!r}")
+    if on_attempt is not None and (not callable(on_attempt) or iscoroutinefunction(on_attempt)):
+        raise ValueError(f"on_attempt must be a plain function, not {on_attempt!r}")
+
+
+def _check_times(timeout: float, max_wait: float | None) -> None:
     if not (math.isfinite(timeout) and timeout > 0):
         raise ValueError(f"timeout must be a positive number of seconds, not {timeout!r}")
     if max_wait is not None and not max_wait >= 0:
         raise ValueError(f"max_wait must be None or a number of seconds from 0, not {max_wait!r}")
-    if not isinstance(limits, RateLimit | None):
-        raise ValueError(f"limits must be a RateLimit, not {limits!r}")
 
 
 _VARIABLES: Final = {

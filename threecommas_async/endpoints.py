@@ -10,12 +10,13 @@ from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
-from threecommas_async.models.decoding import PageDecoder, decode, json_decoder
+from threecommas_async.models import effects
+from threecommas_async.models.decoding import Page, PageDecoder, decode, json_decoder
 from threecommas_async.models.smart_trade import SmartTrade
 from threecommas_async.models.trade import ReduceFundsInfo, Trade
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 T = TypeVar("T")
 
@@ -42,7 +43,9 @@ class Replay(StrEnum):
     IDEMPOTENT = "idempotent"
     """A write that twice has the effect of once: sent again like a read."""
     READ_BACK = "read_back"
-    """The entity shows whether the call took effect: read it before the call is made again."""
+    """The entity shows whether the call took effect: it is read, and the call made again if it did not.
+
+    The API refuses such a call in the state that the first one leads to: twice is never two orders."""
     ONCE = "once"
     """Twice may be two orders: never sent again once it may have arrived."""
 
@@ -81,10 +84,15 @@ class ReadBack(Generic[T]):
     Args:
         endpoint: The row of the read; its path has one value, ``id``.
         parameter: The path value of the call that is this id.
+        shows: Whether what was read says that the call took effect; None where it cannot.
+        orders: The row that lists the entity's single trades, where only they show the effect; its path has
+            one value, ``smart_trade_id``.
     """
 
     endpoint: Endpoint[T]
     parameter: str
+    shows: Callable[[T, Page[Trade], Mapping[str, int]], bool] | None = None
+    orders: Endpoint[Page[Trade]] | None = None
 
 
 def find(method: str, path: str) -> Endpoint[Any]:
@@ -111,20 +119,27 @@ _trades = PageDecoder(Trade)
 # fmt: off
 LIST_SMART_TRADES  = Endpoint("GET",    _LIST,                        _READ,  _SAFE,  _page)
 GET_SMART_TRADE    = Endpoint("GET",    _ITEM,                        _READ,  _SAFE,  _one)
-_self, _owner      = ReadBack(GET_SMART_TRADE, "id"), ReadBack(GET_SMART_TRADE, "smart_trade_id")
-CREATE_SMART_TRADE = Endpoint("POST",   _LIST,                        _WRITE, _ONCE,  _one)
-UPDATE_SMART_TRADE = Endpoint("PATCH",  _ITEM,                        _WRITE, _ONCE,  _one, _self)
-CANCEL_SMART_TRADE = Endpoint("DELETE", _ITEM,                        _WRITE, _BACK,  _one, _self)
-ADD_FUNDS          = Endpoint("POST",   _ITEM + "/add_funds",         _WRITE, _ONCE,  _one, _self)
 REDUCE_FUNDS_INFO  = Endpoint("GET",    _ITEM + "/reduce_funds_info", _WRITE, _SAFE,  _info)  # A read!
-REDUCE_FUNDS       = Endpoint("POST",   _ITEM + "/reduce_funds",      _WRITE, _ONCE,  _one, _self)
-CLOSE_BY_MARKET    = Endpoint("POST",   _ITEM + "/close_by_market",   _WRITE, _BACK,  _one, _self)
-SET_NOTE           = Endpoint("POST",   _ITEM + "/set_note",          _WRITE, _AGAIN, _one, _self)
-FORCE_START        = Endpoint("POST",   _ITEM + "/force_start",       _WRITE, _BACK,  _one, _self)
-FORCE_PROCESS      = Endpoint("POST",   _ITEM + "/force_process",     _WRITE, _ONCE,  _one, _self)
 LIST_TRADES        = Endpoint("GET",    _TRADES,                      _READ,  _SAFE,  _trades)
-CLOSE_TRADE        = Endpoint("POST",   _TRADE + "/close_by_market",  _WRITE, _BACK,  _one, _owner)
-CANCEL_TRADE       = Endpoint("DELETE", _TRADE,                       _WRITE, _BACK,  _one, _owner)
+
+_itself    = ReadBack(GET_SMART_TRADE, "id")
+_closed    = ReadBack(GET_SMART_TRADE, "id", effects.is_closed_by_market)
+_cancelled = ReadBack(GET_SMART_TRADE, "id", effects.is_cancelled)
+_started   = ReadBack(GET_SMART_TRADE, "id", effects.is_started)
+_sold      = ReadBack(GET_SMART_TRADE, "smart_trade_id", effects.is_target_closed, LIST_TRADES)
+_withdrawn = ReadBack(GET_SMART_TRADE, "smart_trade_id", effects.is_order_cancelled, LIST_TRADES)
+
+CREATE_SMART_TRADE = Endpoint("POST",   _LIST,                        _WRITE, _ONCE,  _one)
+UPDATE_SMART_TRADE = Endpoint("PATCH",  _ITEM,                        _WRITE, _ONCE,  _one, _itself)
+CANCEL_SMART_TRADE = Endpoint("DELETE", _ITEM,                        _WRITE, _BACK,  _one, _cancelled)
+ADD_FUNDS          = Endpoint("POST",   _ITEM + "/add_funds",         _WRITE, _ONCE,  _one, _itself)
+REDUCE_FUNDS       = Endpoint("POST",   _ITEM + "/reduce_funds",      _WRITE, _ONCE,  _one, _itself)
+CLOSE_BY_MARKET    = Endpoint("POST",   _ITEM + "/close_by_market",   _WRITE, _BACK,  _one, _closed)
+SET_NOTE           = Endpoint("POST",   _ITEM + "/set_note",          _WRITE, _AGAIN, _one, _itself)
+FORCE_START        = Endpoint("POST",   _ITEM + "/force_start",       _WRITE, _BACK,  _one, _started)
+FORCE_PROCESS      = Endpoint("POST",   _ITEM + "/force_process",     _WRITE, _ONCE,  _one, _itself)
+CLOSE_TRADE        = Endpoint("POST",   _TRADE + "/close_by_market",  _WRITE, _BACK,  _one, _sold)
+CANCEL_TRADE       = Endpoint("DELETE", _TRADE,                       _WRITE, _BACK,  _one, _withdrawn)
 # fmt: on
 
 TABLE: Final[tuple[Endpoint[Any], ...]] = (

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
+    from msgspec import Struct
+
     from threecommas_async.batch import BatchReport
     from threecommas_async.endpoints import Endpoint
     from threecommas_async.models.smart_trade import SmartTrade
@@ -94,10 +96,14 @@ class NotSentError(TransportError):
 class OutcomeUnknownError(TransportError):
     """The request left and no usable answer came back: it may or may not have been carried out.
 
-    It is never sent again. Read the trade, or list the newest ones, to find out.
+    What could be done safely to find out has been done. ``SmartTrades.find_created`` looks for the trade of
+    a create; for other calls the trade itself shows what became of it. What failed before the last
+    attempt is in ``__notes__``.
 
     Attributes:
-        sent_at: When the last attempt began, aware, in UTC.
+        body: What was to be sent: a `SmartTradeOrder` for a create; None for calls without a body.
+        sent_at: When the first attempt began that may have been carried out, aware, in UTC.
+        lost_at: When the last such attempt was given up, aware, in UTC.
     """
 
     def __init__(
@@ -107,10 +113,14 @@ class OutcomeUnknownError(TransportError):
         endpoint: Endpoint[Any] | None = None,
         path: str = "",
         attempts: int = 1,
+        body: Struct | None = None,
         sent_at: datetime | None = None,
+        lost_at: datetime | None = None,
     ) -> None:
         super().__init__(message, endpoint=endpoint, path=path, attempts=attempts)
+        self.body = body
         self.sent_at = sent_at
+        self.lost_at = lost_at
 
 
 class APIStatusError(ThreeCommasError):

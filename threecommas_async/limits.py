@@ -70,16 +70,16 @@ class Limiter:
         limit: The limit to keep.
     """
 
-    __slots__ = ("_free", "_paused_until", "_returned", "_turnstile", "_waiting", "limit")
+    __slots__ = ("_free_at", "_loop", "_paused_until", "_returned", "_turnstile", "_waiting", "limit")
 
     def __init__(self, limit: RateLimit = GENERAL) -> None:
         self.limit: RateLimit = limit
-        # Each slot is a bucket for one request a period, beside the instant when it will be empty.
-        # Slots are returned in the order of those instants: the first to be free is at the left.
-        self._free = deque((-math.inf, self._bucket()) for _ in range(limit.requests))
+        # When each slot that is not in flight is free; they come back in that order, the first at the left.
+        self._free_at = deque([-math.inf] * limit.requests)
         self._returned = asyncio.Event()
         self._turnstile = asyncio.Lock()
         self._waiting = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._paused_until = -math.inf
 
     async def acquire(self, *, max_wait: float | None = None) -> None:
@@ -92,6 +92,11 @@ class Limiter:
             LimitWaitError: The permit is further away than ``max_wait`` and nothing was queued; or a pause
                 that began meanwhile moved it further away, and the place in the queue was given up.
         """
+        if not self._waiting and self._free_at:
+            now = self._now()
+            if self._free_at[0] <= now and self._paused_until <= now:
+                self._free_at.popleft()
+                return
         if max_wait is None:
             await self._queue()
             return
@@ -110,21 +115,19 @@ class Limiter:
 
     async def release(self) -> None:
         """Start the period of a permit: once for each `acquire`, when the answer is in or given up."""
-        bucket = self._bucket()
-        await bucket.acquire()  # An empty bucket: this never suspends.
-        self._free.append((_now() + self.limit.period, bucket))
+        self._free_at.append(self._now() + self.limit.period)
         self._returned.set()
 
     def pause(self, seconds: float) -> None:
         """Let nobody send for this many seconds from now; a longer pause in force stays."""
-        self._paused_until = max(self._paused_until, _now() + seconds)
+        self._paused_until = max(self._paused_until, self._now() + seconds)
 
     def expected_wait(self) -> float:
         """Return how many seconds a permit asked for now is likely to be away."""
-        now = _now()
+        now = self._now()
         periods, place = divmod(self._waiting, self.limit.requests)
         # A slot in flight comes back at its answer and is free one period later.
-        free_at = self._free[place][0] if place < len(self._free) else now + self.limit.period
+        free_at = self._free_at[place] if place < len(self._free_at) else now + self.limit.period
         return max(free_at - now, self._paused_until - now, 0.0) + periods * self.limit.period
 
     async def _queue(self) -> None:
@@ -137,26 +140,26 @@ class Limiter:
             self._waiting -= 1
 
     async def _take_slot(self) -> None:
-        while not self._free:
+        while not self._free_at:
             self._returned.clear()
             await self._returned.wait()
-        free_at, bucket = self._free.popleft()
+        free_at = self._free_at.popleft()
         try:
+            await self._until(free_at)
+            while self._paused_until > self._now():  # noqa: ASYNC110 - the end may move meanwhile
+                await asyncio.sleep(self._paused_until - self._now())
+        except BaseException:
+            self._free_at.appendleft(free_at)
+            raise
+
+    async def _until(self, free_at: float) -> None:
+        """Wait until a bucket is empty that holds what has not leaked of one request."""
+        if (left := (free_at - self._now()) / self.limit.period) > 0:
+            bucket = AsyncLimiter(1, self.limit.period)
+            await bucket.acquire(min(left, 1))
             await bucket.acquire()
-        except BaseException:
-            self._free.appendleft((free_at, bucket))
-            raise
-        try:
-            while (left := self._paused_until - _now()) > 0:  # noqa: ASYNC110 - the end may move meanwhile
-                await asyncio.sleep(left)
-        except BaseException:
-            # The slot was taken and nothing was sent on it.
-            self._free.appendleft((free_at, self._bucket()))
-            raise
 
-    def _bucket(self) -> AsyncLimiter:
-        return AsyncLimiter(1, self.limit.period)
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
+    def _now(self) -> float:
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()
+        return self._loop.time()

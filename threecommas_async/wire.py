@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import reprlib
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -13,14 +14,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from urllib.parse import quote, urlencode
 
 import msgspec
+from multidict import istr
 
 from threecommas_async import errors
 from threecommas_async.models.decoding import DECODING_ERRORS
 from threecommas_async.models.encoding import encode_body
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from threecommas_async.endpoints import Endpoint
     from threecommas_async.signing import Credentials
 
@@ -33,8 +33,7 @@ MAX_ATTRIBUTES: Final = 100
 """Fields of a refusal that an error keeps."""
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True, gc=False):
     """One signed request, ready to be sent any number of times: the signature has no timestamp.
 
     Args:
@@ -46,15 +45,18 @@ class Request:
 
     method: str
     target: str
-    body: bytes = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False)
+    body: bytes
+    headers: Mapping[str, str]
 
     def __str__(self) -> str:
         return f"{self.method} {self.target.partition('?')[0]}"
 
+    def __repr__(self) -> str:
+        return f"Request(method={self.method!r}, target={self.target!r})"
+
     def without_secrets(self, body: bytes) -> bytes:
         """Return bytes of an answer with the key and the signature of this request masked."""
-        for name in ("Apikey", "Signature"):
+        for name in (_APIKEY, _SIGNATURE):
             body = body.replace(self.headers[name].encode(), b"***")
         return body
 
@@ -63,8 +65,7 @@ class Request:
         return self.without_secrets(text.encode(errors="replace")).decode()
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     """One complete answer.
 
     Args:
@@ -74,8 +75,21 @@ class Response:
     """
 
     status: int
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes = field(repr=False)
+    headers: Mapping[str, str]
+    body: bytes
+
+    def __repr__(self) -> str:
+        return f"Response(status={self.status})"
+
+
+class Progress:
+    """How far an attempt has come.
+
+    Attributes:
+        sent: The request may have left this machine.
+    """
+
+    sent = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,11 +100,13 @@ class Failure:
         reason: What happened, without anything secret.
         sent: The request may have left this machine.
         permanent: Trying again cannot help.
+        timed_out: It was given up: the server may still be at work on it.
     """
 
     reason: str
     sent: bool
     permanent: bool = False
+    timed_out: bool = False
 
 
 def build(
@@ -117,21 +133,24 @@ def build(
     Raises:
         ValueError: A path value is not a positive whole number, or a query value cannot be sent.
     """
-    target = base_path + endpoint.path.format_map(
-        {name: _id(name, value) for name, value in (path or {}).items()}
-    )
-    if parameters := encode_query(query or {}):
+    target = base_path + endpoint.path
+    if path:
+        for name, value in path.items():
+            if type(value) is not int or value < 1:
+                path = {**path, name: _id(name, value)}
+        target = target.format_map(path)
+    if query and (parameters := encode_query(query)):
         target = f"{target}?{parameters}"
     content = b"" if body is None else encode_body(body)
-    headers = {
-        "Accept": "application/json",
-        "Apikey": credentials.api_key,
-        "Forced-Mode": mode,
-        "Signature": credentials.sign(target, content),
-        "User-Agent": USER_AGENT,
+    headers: dict[str, str] = {
+        _ACCEPT: "application/json",
+        _APIKEY: credentials.api_key,
+        _FORCED_MODE: mode,
+        _SIGNATURE: credentials.sign(target, content),
+        _USER_AGENT: USER_AGENT,
     }
     if content:
-        headers["Content-Type"] = "application/json"
+        headers[_CONTENT_TYPE] = "application/json"
     return Request(endpoint.method, target, content, headers)
 
 
@@ -152,21 +171,17 @@ def encode_query(parameters: Mapping[str, object]) -> str:
     )
 
 
-def read(endpoint: Endpoint[T], request: Request, response: Response, *, now: datetime) -> T:
-    """Return the value of an answer.
+def read(endpoint: Endpoint[T], request: Request, response: Response) -> T:
+    """Return the value of an answer whose status is 2xx.
 
     Args:
         endpoint: The row of the call.
-        request: What was sent; its secrets are masked in the errors.
+        request: What was sent; its secrets are masked in the error.
         response: What came back.
-        now: The present instant, for answers that name a time to wait.
 
     Raises:
-        APIStatusError: The status is not 2xx.
         DecodeError: The body does not fit the type of the call.
     """
-    if not 200 <= response.status < 300:
-        raise _status_error(endpoint, request, response, now)
     try:
         return endpoint.decode(response.body)
     except DECODING_ERRORS as problem:
@@ -179,6 +194,59 @@ def read(endpoint: Endpoint[T], request: Request, response: Response, *, now: da
         request_id=_request_id(request, response),
     )
 
+
+def refusal(
+    endpoint: Endpoint[Any], request: Request, response: Response, *, now: datetime
+) -> errors.APIStatusError:
+    """Return the error that an answer is whose status is not 2xx.
+
+    Args:
+        endpoint: The row of the call.
+        request: What was sent; its secrets are masked.
+        response: What came back.
+        now: The present instant, for answers that name a time to wait.
+    """
+    content = _error_object(response.body)
+    error = content.get("error")
+    described = content.get("error_description")
+    text = request.mask(_excerpt(error if isinstance(error, str) else response.body.decode(errors="replace")))
+    description = request.mask(_excerpt(described)) if isinstance(described, str) else None
+    attributes = {
+        request.mask(key): tuple(map(request.mask, messages))
+        for key, messages in _attributes(content.get("error_attributes")).items()
+    }
+    kind = _classify(response.status, text)
+    reasons = (
+        text,
+        description,
+        _excerpt("; ".join(f"{key} {', '.join(messages)}" for key, messages in attributes.items())),
+        _advice(kind, f"{text} {description}".lower(), endpoint),
+    )
+    failure = kind(
+        ": ".join([f"{request} answered {response.status}", *filter(None, reasons)]),
+        status=response.status,
+        error=text,
+        description=description,
+        attributes=attributes,
+        request_id=_request_id(request, response),
+        endpoint=endpoint,
+        path=request.target,
+        # Other statuses (408, 409, 425, 499 …) are those of gateways, whatever their body looks like.
+        from_api=isinstance(error, str) and (response.status in _BY_STATUS or response.status >= 500),
+    )
+    match failure:
+        case errors.RateLimitedError():
+            failure.retry_at = _retry_at(response.headers, text, now, within=timedelta(days=1))
+        case errors.BannedError():
+            failure.until = _retry_at(response.headers, text, now, within=timedelta(days=3))
+        case _:
+            pass
+    return failure
+
+
+# Spelled in the type that aiohttp looks headers up by, which costs it less than a str.
+_ACCEPT, _APIKEY, _CONTENT_TYPE = istr("Accept"), istr("Apikey"), istr("Content-Type")
+_FORCED_MODE, _SIGNATURE, _USER_AGENT = istr("Forced-Mode"), istr("Signature"), istr("User-Agent")
 
 _TAG: Final = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _NEXT_REQUEST: Final = re.compile(r"next request at (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC", re.IGNORECASE)
@@ -216,47 +284,6 @@ def _query_value(name: str, value: object) -> str:
             return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         case _:
             raise ValueError(f"{name} cannot be sent in a query: {value!r}")
-
-
-def _status_error(
-    endpoint: Endpoint[Any], request: Request, response: Response, now: datetime
-) -> errors.APIStatusError:
-    content = _error_object(response.body)
-    error = content.get("error")
-    described = content.get("error_description")
-    text = request.mask(_excerpt(error if isinstance(error, str) else response.body.decode(errors="replace")))
-    description = request.mask(_excerpt(described)) if isinstance(described, str) else None
-    attributes = {
-        request.mask(key): tuple(map(request.mask, messages))
-        for key, messages in _attributes(content.get("error_attributes")).items()
-    }
-    kind = _classify(response.status, text)
-    reasons = (
-        text,
-        description,
-        _excerpt("; ".join(f"{key} {', '.join(messages)}" for key, messages in attributes.items())),
-        _advice(kind, f"{text} {description}".lower(), endpoint),
-    )
-    failure = kind(
-        ": ".join([f"{request} answered {response.status}", *filter(None, reasons)]),
-        status=response.status,
-        error=text,
-        description=description,
-        attributes=attributes,
-        request_id=_request_id(request, response),
-        endpoint=endpoint,
-        path=request.target,
-        # Other statuses (408, 409, 425, 499 …) are those of gateways, whatever their body looks like.
-        from_api=isinstance(error, str) and (response.status in _BY_STATUS or response.status >= 500),
-    )
-    match failure:
-        case errors.RateLimitedError():
-            failure.retry_at = _retry_at(response.headers, text, now, within=timedelta(days=1))
-        case errors.BannedError():
-            failure.until = _retry_at(response.headers, text, now, within=timedelta(days=3))
-        case _:
-            pass
-    return failure
 
 
 def _advice(kind: type[errors.APIStatusError], refusal: str, endpoint: Endpoint[Any]) -> str:

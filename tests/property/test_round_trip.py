@@ -141,7 +141,8 @@ def orders(draw: st.DrawFn) -> SmartTradeOrder:
     make = draw(st.sampled_from(CONSTRUCTORS))
     held = make in (SmartTradeOrder.smart_sell, SmartTradeOrder.smart_buy)
     entry: dict[str, Any] = {"price": draw(st.none() | amounts)} if held else draw(entries())
-    trails = entry.get("conditional") is not None and entry["conditional"].trailing is not None
+    conditional: OrderConditional | None = entry.get("conditional")
+    trails = bool(conditional and conditional.trailing and conditional.trailing.enabled)
     if make not in (SmartTradeOrder.simple_buy, SmartTradeOrder.simple_sell):
         options["take_profit"] = draw(take_profits(trails=trails))
         steps = len(options["take_profit"].steps or ())

@@ -21,6 +21,7 @@ LAYERS = (
     "retry",
     "transport",
     "session",
+    "created",
     "batch",
     "follow",
     "resources",

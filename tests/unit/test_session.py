@@ -17,7 +17,7 @@ from threecommas_async.limits import Limiter, RateLimit
 from threecommas_async.retry import RetryPolicy
 from threecommas_async.session import Session
 from threecommas_async.signing import HmacCredentials
-from threecommas_async.wire import Failure, Request, Response
+from threecommas_async.wire import Failure, Progress, Request, Response
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,12 +54,14 @@ class Script:
         self.new_connections: list[bool] = []
 
     async def send(
-        self, request: Request, *, timeout: float, new_connection: bool = False
+        self, request: Request, *, timeout: float, new_connection: bool, progress: Progress
     ) -> Response | Failure:
         self.new_connections.append(new_connection)
         self.sent.append((asyncio.get_running_loop().time(), request, timeout))
+        outcome = self.outcomes[min(len(self.sent), len(self.outcomes)) - 1]
+        progress.sent = isinstance(outcome, Response) or outcome.sent
         await asyncio.sleep(self.seconds)
-        return self.outcomes[min(len(self.sent), len(self.outcomes)) - 1]
+        return outcome
 
     async def close(self) -> None:
         pass
@@ -140,18 +142,18 @@ def test_a_read_gives_up_after_three_attempts(outcome: Response | Failure, error
     assert times(script) == [0, 3, 6]
 
 
-@pytest.mark.parametrize("row", WRITES, ids=str)
+@pytest.mark.parametrize("row", [row for row in WRITES if row.replay is Replay.ONCE], ids=str)
 @pytest.mark.parametrize(
     "outcome", [LOST, ERROR_500, GATEWAY_502, HTML_403, TIMEOUT_408, HTML_200, EMPTY_200, REDIRECT]
 )
-def test_a_write_that_may_have_been_carried_out_is_not_sent_again(
+def test_an_order_that_may_have_been_carried_out_is_not_sent_again(
     row: endpoints.Endpoint[Any], outcome: Response | Failure
 ) -> None:
     failure, script = call([outcome, OK], row)
     assert type(failure) is errors.OutcomeUnknownError
     assert failure.endpoint is row
     assert failure.path.startswith("/public/api/v2/smart_trades")
-    assert failure.sent_at == START
+    assert (failure.sent_at, failure.lost_at) == (START, START + timedelta(seconds=1))
     assert failure.attempts == 1
     assert times(script) == [0]
 
@@ -223,9 +225,19 @@ def test_every_attempt_takes_a_permit() -> None:
 
 
 def test_the_attempts_of_a_call_share_its_timeout() -> None:
-    failure, script = call([LOST], endpoints.GET_SMART_TRADE, timeout=7, seconds=3)
+    failure, script = call([LOST], endpoints.GET_SMART_TRADE, timeout=11, seconds=3)
     assert type(failure) is errors.TransportError
-    assert [(round(at, 3), round(timeout, 3)) for at, _, timeout in script.sent] == [(0, 7), (5, 2)]
+    # Half of what is left is for an attempt, the other half for what may follow it.
+    assert [(round(at, 3), round(timeout, 3)) for at, _, timeout in script.sent] == [
+        (0, 5.5),
+        (5, 3),
+        (10, 0.5),
+    ]
+
+
+def test_an_order_that_is_not_looked_for_may_take_all_the_time() -> None:
+    _, script = call([OK], endpoints.ADD_FUNDS, timeout=11)
+    assert script.sent[0][2] == 11
 
 
 def test_the_wait_for_a_permit_does_not_count_towards_the_timeout() -> None:
@@ -288,7 +300,7 @@ def test_after_a_418_nothing_is_sent_until_the_ban_ends(answer: Response, second
 
 
 def test_outcome_unknown_keeps_the_answer_that_made_it_so() -> None:
-    failure, _ = call([GATEWAY_502])
+    failure, _ = call([GATEWAY_502], endpoints.ADD_FUNDS)
     assert isinstance(failure.__cause__, errors.ServerError)
     assert "Bad gateway" in str(failure)
 

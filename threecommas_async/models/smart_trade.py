@@ -16,6 +16,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from threecommas_async.models.reference import note_of, reference_in
 from threecommas_async.models.smart_trade_groups import (
     Account,
     Leverage,
@@ -97,6 +98,11 @@ class SmartTrade(Struct, frozen=True, kw_only=True, gc=False):
         Contracts hold further underscores (``USDT_BTCUSDT_UMCBL``, in recorded answers of 2025).
         """
         return self.pair.partition("_")[2] if self.pair else None
+
+    @property
+    def reference(self) -> str | None:
+        """The reference that it was created with; None if there was none or the note was replaced."""
+        return reference_in(note_of(self))
 
     @property
     def is_filled(self) -> bool:

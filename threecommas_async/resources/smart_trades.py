@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
 import logging
-from datetime import datetime
-from typing import TYPE_CHECKING, Literal, get_args
+import os
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
-from threecommas_async import batch, endpoints, follow
+from msgspec.structs import replace
+
+from threecommas_async import batch, created, endpoints, follow
+from threecommas_async.errors import OutcomeUnknownError
 from threecommas_async.models import rules
 from threecommas_async.models.order import FundsOrder, Note
 from threecommas_async.models.order_groups import OrderValue, exact
+from threecommas_async.models.reference import marked
 from threecommas_async.resources.walk import PAGE_SIZE, SmartTradeWalk
+from threecommas_async.session import Finder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -44,6 +53,14 @@ class SmartTrades:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        # Of the references whose orders were lost: the note that was sent, and when it was.
+        self._unresolved: dict[tuple[int, str, str], tuple[str, datetime]] = {}
+
+    def with_session(self, session: Session) -> Self:
+        """Return these calls over another session that shares everything with this one but its options."""
+        view = copy.copy(self)
+        view._session = session  # noqa: SLF001 - a copy of its own
+        return view
 
     async def list(
         self,
@@ -184,26 +201,76 @@ class SmartTrades:
         """
         return await self._session.call(endpoints.GET_SMART_TRADE, path={"id": id})
 
-    async def create(self, order: SmartTradeOrder, /, *, validate: bool = True) -> SmartTrade:
+    async def create(
+        self, order: SmartTradeOrder, /, *, reference: str | None = None, validate: bool = True
+    ) -> SmartTrade:
         """Create a SmartTrade.
 
-        Accepted is not filled: the trade comes back as ``created`` or ``waiting_position``. The order is
-        sent again only if it provably never left.
+        Accepted is not filled: the trade comes back as ``created`` or ``waiting_position``.
+
+        The API knows no idempotency keys. So without a reference the order is sent again only if it provably
+        never left. With one, the note ends with a marker, and after a lost answer the newest trades of the
+        account and pair are searched for it, for the 7 s of the settle time: found, it is the answer; else
+        the order is sent again, unless the API may still be at work on it. A later call with the same
+        reference, after one that ended unknown or was cancelled, looks for that order before it sends
+        anything (this client remembers it; another process does not). ``SmartTrade.reference`` reads it back.
 
         Args:
             order: The order; `SmartTradeOrder` has a constructor for each of the six kinds.
+            reference: Your name for this order: 1 to 64 letters, digits and ``_ . -``. One order, one
+                reference. The marker takes 13 characters of the note besides, and a space after your text.
             validate: Hold the order against the documented rules first; False sends it as it is, for the day
                 when the server's rules change.
 
         Raises:
-            ValueError: The order breaks documented rules; nothing was sent.
+            ValueError: The order breaks documented rules, the reference cannot be used, or it does not fit
+                into the note; nothing was sent.
             InvalidRequestError: The order was refused; ``attributes`` say which value and why.
             PermissionDeniedError: The account is not yours, or the key may not trade.
-            OutcomeUnknownError: The answer was lost: list the newest trades before you repeat the order.
+            OutcomeUnknownError: The answer was lost, and looking for the order, if it has a reference, could
+                not tell either: `find_created` lists what it may have made.
         """
         if validate:
             rules.check_order(order)
-        return await self._session.call(endpoints.CREATE_SMART_TRADE, body=order)
+        if reference is None:
+            return await self._session.call(endpoints.CREATE_SMART_TRADE, body=order)
+        note = marked(order.note, reference, os.urandom(3).hex())
+        name = (order.account_id, order.pair, reference)
+        if (earlier := self._unresolved.get(name)) is not None:
+            note, lost_at = earlier
+            found = await created.with_marker(self._session, replace(order, note=note), None, lost_at)
+            if found is not None:
+                del self._unresolved[name]
+                return found
+        order = replace(order, note=note)
+        finder = Finder(partial(created.with_marker, self._session, order), guarded=False)
+        try:
+            trade = await self._session.call(endpoints.CREATE_SMART_TRADE, body=order, finder=finder)
+        except (OutcomeUnknownError, asyncio.CancelledError):
+            self._unresolved.setdefault(name, (note, datetime.now(UTC)))
+            raise
+        self._unresolved.pop(name, None)
+        return trade
+
+    async def find_created(self, error: OutcomeUnknownError, /) -> tuple[SmartTrade, ...]:
+        """List the trades that a `create` may have made whose answer was lost.
+
+        With a reference that is the trade that carries its marker. Without one it is every trade of that
+        account and pair that was created since five minutes before the order left, with the side, the kind
+        and the note of the order: look at the amounts. One request for 100 trades since then.
+
+        Args:
+            error: What `create` raised, or one of ``client.in_flight_unknown()``.
+
+        Returns:
+            The trades, the oldest first. None of them means that there is no order so far: the API may
+            still be at work on it for some time after a timeout.
+
+        Raises:
+            ValueError: The error is about another call; nothing was sent.
+            ThreeCommasError: Also where a trade of the list cannot be read: it may be the one.
+        """
+        return await created.candidates(self._session, error)
 
     async def update(self, id: int, update: SmartTradeUpdate, /, *, validate: bool = True) -> SmartTrade:
         """Change the leverage, the entry, the targets or the stop of a SmartTrade.

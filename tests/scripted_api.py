@@ -1,0 +1,76 @@
+"""A transport that answers from lists on a virtual clock, and the session in front of it."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from tenacity import stop_after_attempt, wait_fixed
+
+from threecommas_async.limits import Limiter, RateLimit
+from threecommas_async.retry import RetryPolicy
+from threecommas_async.session import Session
+from threecommas_async.signing import HmacCredentials
+from threecommas_async.wire import Failure, Progress, Request, Response
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from threecommas_async.transport import Transport
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+LOST = Failure("the connection broke", sent=True)
+NOT_SENT = Failure("no connection", sent=False)
+SILENCE = Failure("no complete answer", sent=True, timed_out=True)
+GATEWAY_502 = Response(502, {}, b"<html>Bad gateway</html>")
+REFUSED_422 = Response(422, {}, b'{"error":"record_invalid"}')
+
+
+class Script:
+    """Answers attempts from lists, one for each method, each answer a second after the attempt began.
+
+    The last entry of a list repeats.
+    """
+
+    def __init__(self, answers: Mapping[str, Sequence[Response | Failure]], seconds: float = 1.0) -> None:
+        self.answers = {method: list(entries) for method, entries in answers.items()}
+        self.seconds = seconds
+        self.sent: list[tuple[float, Request]] = []
+
+    async def send(
+        self, request: Request, *, timeout: float, new_connection: bool, progress: Progress
+    ) -> Response | Failure:
+        del timeout, new_connection
+        self.sent.append((asyncio.get_running_loop().time(), request))
+        entries = self.answers[request.method]
+        outcome = entries.pop(0) if len(entries) > 1 else entries[0]
+        progress.sent = isinstance(outcome, Response) or outcome.sent
+        await asyncio.sleep(self.seconds)
+        return outcome
+
+    async def close(self) -> None:
+        pass
+
+    @property
+    def log(self) -> list[tuple[float, str]]:
+        """When which method was sent."""
+        return [(round(at, 3), request.method) for at, request in self.sent]
+
+
+def new_session(script: Script, **options: Any) -> Session:
+    """A session on the running loop's clock that backs off for 2 s."""
+    loop = asyncio.get_running_loop()
+    return Session(
+        HmacCredentials("the-api-key", "the-secret"),
+        cast("Transport", script),
+        options.pop("limiter", None) or Limiter(RateLimit(requests=100, period=60, lockout=300)),
+        base_path="/public/api",
+        mode="paper",
+        timeout=options.pop("timeout", 30),
+        max_wait=options.pop("max_wait", None),
+        policy=RetryPolicy(stop=stop_after_attempt(3), wait=wait_fixed(2)),
+        clock=loop.time,
+        now=lambda: START + timedelta(seconds=loop.time()),
+        **options,
+    )

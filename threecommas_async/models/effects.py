@@ -1,0 +1,66 @@
+"""Whether what the API shows of a SmartTrade says that a call took effect.
+
+Each of these takes the SmartTrade as it was read after the call, the single trades of it where the row of the
+call asks for them, and the path values of the call. An effect that shows later shows as none: states are
+snapshots of an asynchronous process.
+
+Source: the states that the documented answers of these calls show, and those recorded later in the life of a
+close (public repositories, 2021 to 2025).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from threecommas_async.models.status import StatusCode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from threecommas_async.models.decoding import Page
+    from threecommas_async.models.smart_trade import SmartTrade
+    from threecommas_async.models.trade import Trade
+
+_CLOSED: Final = frozenset(
+    {StatusCode.PANIC_SELL_PENDING, StatusCode.PANIC_SELL_IN_PROGRESS, StatusCode.PANIC_SOLD}
+)
+_CANCELLED: Final = frozenset(
+    {StatusCode.CANCELLATION_PENDING, StatusCode.CANCELLATION_IN_PROGRESS, StatusCode.CANCELLED}
+)
+_EXECUTED: Final = frozenset(
+    {
+        StatusCode.PANIC_SELL_PENDING,
+        StatusCode.PANIC_SELL_ORDER_PLACED,
+        StatusCode.PANIC_SOLD,
+        StatusCode.FINISHED,
+    }
+)
+_WITHDRAWN: Final = frozenset({StatusCode.PENDING_CANCELLATION, StatusCode.CANCELLED})
+
+
+def is_closed_by_market(trade: SmartTrade, _orders: Page[Trade], _path: Mapping[str, int]) -> bool:
+    """Whether the SmartTrade was told to close at market price."""
+    return trade.status.code in _CLOSED
+
+
+def is_cancelled(trade: SmartTrade, _orders: Page[Trade], _path: Mapping[str, int]) -> bool:
+    """Whether the SmartTrade was told to cancel."""
+    return trade.status.code in _CANCELLED
+
+
+def is_started(trade: SmartTrade, _orders: Page[Trade], _path: Mapping[str, int]) -> bool:
+    """Whether the entry is on its way to the market or filled; how it got there does not show."""
+    return trade.position.status.code in _EXECUTED
+
+
+def is_target_closed(_trade: SmartTrade, orders: Page[Trade], path: Mapping[str, int]) -> bool:
+    """Whether the target is on its way to the market or filled; how it got there does not show."""
+    return any(order.id == path["trade_id"] and order.status in _EXECUTED for order in orders)
+
+
+def is_order_cancelled(trade: SmartTrade, orders: Page[Trade], path: Mapping[str, int]) -> bool:
+    """Whether the order is withdrawn or gone; without its last target or stop the whole trade goes."""
+    if is_cancelled(trade, orders, path):
+        return True
+    states = [order.status for order in orders if order.id == path["trade_id"]]
+    return not orders.malformed and _WITHDRAWN.issuperset(states)
