@@ -23,7 +23,7 @@ from threecommas_async.errors import (
     ThreeCommasError,
     TransportError,
 )
-from threecommas_async.limits import RateLimit
+from threecommas_async.limits import EXPERT, PRO, STARTER, Limiter, LimitSnapshot, Pacer, RateLimit
 from threecommas_async.models.decoding import Malformed, Page
 from threecommas_async.models.order import FundsOrder, SmartTradeOrder, SmartTradeUpdate, UpdatePosition
 from threecommas_async.models.order_groups import (
@@ -75,6 +75,9 @@ from threecommas_async.signing import HmacCredentials, RsaCredentials
 from threecommas_async.wire import Response
 
 __all__ = [
+    "EXPERT",
+    "PRO",
+    "STARTER",
     "APIStatusError",
     "Account",
     "Amount",
@@ -92,7 +95,9 @@ __all__ = [
     "HmacCredentials",
     "InvalidRequestError",
     "Leverage",
+    "LimitSnapshot",
     "LimitWaitError",
+    "Limiter",
     "Malformed",
     "Margin",
     "MarketClose",
@@ -111,6 +116,7 @@ __all__ = [
     "OrderValue",
     "Outcome",
     "OutcomeUnknownError",
+    "Pacer",
     "Page",
     "Permission",
     "PermissionDeniedError",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from threecommas_async import signing
 from threecommas_async.endpoints import BASE_URL
-from threecommas_async.limits import GENERAL, Limiter, RateLimit
+from threecommas_async.limits import GENERAL, Limiter, Pacer, RateLimit
 from threecommas_async.resources.smart_trades import SmartTrades
 from threecommas_async.session import Session
 from threecommas_async.transport import Transport, read_base_url, read_proxy
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from threecommas_async.wire import Response
 
 Mode = Literal["real", "paper"]
+
+MAX_WAIT: Final = 30.0
+"""Seconds that a single call waits for the request limit unless told otherwise."""
 
 TIMEOUT: Final = 30.0
 """Seconds that one call may take, all its attempts together."""
@@ -49,14 +52,17 @@ class ThreeCommas:
             have seen paper mode place real trades on a real account: it is no guard, use an account whose
             type is ``paper_trading``.
         base_url: Where the API is. Plain ``http`` is taken on this machine's loopback only.
-        limits: The request limit to keep; None is the published one, 100 requests a minute. Several
-            processes that share a key must share it out between them.
+        limits: The request limit to keep; None is the published one, 100 requests a minute. `STARTER`, `PRO`
+            and `EXPERT` are what plans are reported to have. Clients of one key that are in one process can
+            share a `Limiter`; processes share a `SharedLimiter`, or share the number out between them.
         timeout: Seconds that a call may take, all its attempts, the waits between them and the looks at what
             became of a lost answer together; waiting for the request limit does not count. One attempt may
             take half of what is left of it, so that something can still be done about silence; where nothing
             can (an order without a reference), all of it.
         max_wait: The longest acceptable wait for the request limit in seconds. A call whose permit is further
-            away raises `LimitWaitError` at once; None waits as long as it takes.
+            away raises `LimitWaitError` at once, and nothing is sent. None is 30 s for a single call, while
+            batches, walks and polls wait as long as it takes; a number holds for those too, and ``math.inf``
+            lets every call wait.
         session: An `aiohttp.ClientSession` to use. It stays the caller's and is not closed. Its middlewares
             do not apply; whether connections are kept and the environment's proxies used is as it says.
         proxy: URL of an HTTP proxy.
@@ -84,7 +90,7 @@ class ThreeCommas:
         rsa_private_key: str | bytes | os.PathLike[str] | None = None,
         mode: Mode = "real",
         base_url: str = BASE_URL,
-        limits: RateLimit | None = None,
+        limits: RateLimit | Pacer | None = None,
         timeout: float = TIMEOUT,
         max_wait: float | None = None,
         session: aiohttp.ClientSession | None = None,
@@ -94,6 +100,7 @@ class ThreeCommas:
     ) -> None:
         try:
             _check_options(mode, timeout, max_wait, limits, on_attempt)
+            limiter: Pacer = Limiter(limits or GENERAL) if isinstance(limits, RateLimit | None) else limits
             credentials = signing.make_credentials(
                 api_key, api_secret, rsa_private_key, json_payload=json_payload
             )
@@ -105,11 +112,12 @@ class ThreeCommas:
         self._session = Session(
             credentials,
             transport,
-            Limiter(GENERAL if limits is None else limits),
+            limiter,
             base_path=url.raw_path.rstrip("/"),
             mode=mode,
             timeout=timeout,
-            max_wait=max_wait,
+            max_wait=MAX_WAIT if max_wait is None else max_wait,
+            patience=max_wait,
             on_attempt=on_attempt,
         )
         self.smart_trades = SmartTrades(self._session)
@@ -194,6 +202,11 @@ class ThreeCommas:
         view.smart_trades = self.smart_trades.with_session(session)
         return view
 
+    @property
+    def limits(self) -> Pacer:
+        """What keeps the request limit; ``client.limits.snapshot()`` says how it is being used."""
+        return self._session.limiter
+
     def in_flight_unknown(self) -> tuple[OutcomeUnknownError, ...]:
         """Return the writes that were cancelled after they may have left, oldest first.
 
@@ -229,8 +242,8 @@ def _check_options(
     if mode not in ("real", "paper"):
         raise ValueError(f'mode must be "real" or "paper", not {mode!r}')
     _check_times(timeout, max_wait)
-    if not isinstance(limits, RateLimit | None):
-        raise ValueError(f"limits must be a RateLimit, not {limits!r}")
+    if limits is not None and not isinstance(limits, RateLimit | Pacer):
+        raise ValueError(f"limits must be a RateLimit or a limiter, not {limits!r}")
     if on_attempt is not None and (not callable(on_attempt) or iscoroutinefunction(on_attempt)):
         raise ValueError(f"on_attempt must be a plain function, not {on_attempt!r}")
 

@@ -61,6 +61,7 @@ class Endpoint(Generic[T]):
         replay: When it may be sent again.
         decode: Reads the body of a 2xx answer.
         read_back: The read that shows the effect of the call; None where no id is known beforehand.
+        is_exit: It closes or cancels: the limiter lets it go ahead of other calls, and use the reserve.
     """
 
     method: str
@@ -69,6 +70,7 @@ class Endpoint(Generic[T]):
     replay: Replay
     decode: Callable[[bytes], T] = field(repr=False)
     read_back: ReadBack[T] | None = None
+    is_exit: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         return find, (self.method, self.path)
@@ -106,6 +108,7 @@ def find(method: str, path: str) -> Endpoint[Any]:
 
 _READ, _WRITE = Permission.SMART_TRADES_READ, Permission.SMART_TRADES_WRITE
 _SAFE, _AGAIN, _BACK, _ONCE = Replay.SAFE, Replay.IDEMPOTENT, Replay.READ_BACK, Replay.ONCE
+_EXIT: Final = True
 _LIST: Final = "/v2/smart_trades"
 _ITEM: Final = "/v2/smart_trades/{id}"
 _TRADES: Final = "/v2/smart_trades/{smart_trade_id}/trades"
@@ -131,15 +134,15 @@ _withdrawn = ReadBack(GET_SMART_TRADE, "smart_trade_id", effects.is_order_cancel
 
 CREATE_SMART_TRADE = Endpoint("POST",   _LIST,                        _WRITE, _ONCE,  _one)
 UPDATE_SMART_TRADE = Endpoint("PATCH",  _ITEM,                        _WRITE, _ONCE,  _one, _itself)
-CANCEL_SMART_TRADE = Endpoint("DELETE", _ITEM,                        _WRITE, _BACK,  _one, _cancelled)
+CANCEL_SMART_TRADE = Endpoint("DELETE", _ITEM,                        _WRITE, _BACK,  _one, _cancelled, _EXIT)
 ADD_FUNDS          = Endpoint("POST",   _ITEM + "/add_funds",         _WRITE, _ONCE,  _one, _itself)
 REDUCE_FUNDS       = Endpoint("POST",   _ITEM + "/reduce_funds",      _WRITE, _ONCE,  _one, _itself)
-CLOSE_BY_MARKET    = Endpoint("POST",   _ITEM + "/close_by_market",   _WRITE, _BACK,  _one, _closed)
+CLOSE_BY_MARKET    = Endpoint("POST",   _ITEM + "/close_by_market",   _WRITE, _BACK,  _one, _closed, _EXIT)
 SET_NOTE           = Endpoint("POST",   _ITEM + "/set_note",          _WRITE, _AGAIN, _one, _itself)
 FORCE_START        = Endpoint("POST",   _ITEM + "/force_start",       _WRITE, _BACK,  _one, _started)
 FORCE_PROCESS      = Endpoint("POST",   _ITEM + "/force_process",     _WRITE, _ONCE,  _one, _itself)
-CLOSE_TRADE        = Endpoint("POST",   _TRADE + "/close_by_market",  _WRITE, _BACK,  _one, _sold)
-CANCEL_TRADE       = Endpoint("DELETE", _TRADE,                       _WRITE, _BACK,  _one, _withdrawn)
+CLOSE_TRADE        = Endpoint("POST",   _TRADE + "/close_by_market",  _WRITE, _BACK,  _one, _sold, _EXIT)
+CANCEL_TRADE       = Endpoint("DELETE", _TRADE,                       _WRITE, _BACK,  _one, _withdrawn, _EXIT)
 # fmt: on
 
 TABLE: Final[tuple[Endpoint[Any], ...]] = (

@@ -1,7 +1,7 @@
-"""The published request limits, and the limiter that keeps them in one process.
+"""The request limits as data, and the limiter that keeps them in one process.
 
 The promise: no window of one period, measured at the server, ever holds more requests than the limit,
-and N calls need no longer than ``period * (ceil(N / requests) - 1)`` plus round trips. Two facts shape it:
+and N calls need no longer than ``period * (ceil(N / requests) - 1)`` plus round trips. Three facts shape it:
 
 * A leaky bucket of (100, 60) lets 199 requests through in its first minute. So the limit is kept by
   100 slots, each of which admits one request in a period.
@@ -17,11 +17,15 @@ import asyncio
 import math
 from collections import deque
 from dataclasses import dataclass
-from typing import Final
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from aiolimiter import AsyncLimiter
 
 from threecommas_async.errors import LimitWaitError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,108 +60,230 @@ class RateLimit:
 GENERAL = RateLimit(requests=100, period=60.0, lockout=300.0)
 """The whole API: 100 requests a minute, then blocked for 300 s (official limits page, 2026-05)."""
 
+ENDPOINT_LIMITS: Final[Mapping[str, RateLimit]] = {
+    "GET /ver1/deals": RateLimit(requests=120, period=60.0, lockout=60.0),
+    "GET /ver1/deals/{deal_id}/show": RateLimit(requests=120, period=60.0, lockout=60.0),
+    "GET /ver1/smart_trades": RateLimit(requests=40, period=10.0, lockout=10.0),
+}
+"""Limits of single endpoints (official limits page, 2026-05). For ``/v2/smart_trades`` none is stated."""
+
+STARTER = RateLimit(requests=5, period=60.0, lockout=300.0)
+"""The Starter plan: 5 requests a minute, reads only (one client in production, 2025-11; not documented)."""
+PRO = RateLimit(requests=50, period=60.0, lockout=300.0)
+"""The Pro plan: 50 requests a minute, reads only (one client in production, 2025-11; not documented)."""
+EXPERT = RateLimit(requests=120, period=60.0, lockout=300.0)
+"""The Expert plan: 120 requests a minute (one client in production, 2025-11; not documented)."""
 
 _GRACE: Final = 0.5
 """Seconds by which a timer may fire late before a wait counts as longer than it was allowed to be."""
 
 
-class Limiter:
-    """Hands out permits to send, first come, first served.
+@dataclass(frozen=True, slots=True)
+class LimitSnapshot:
+    """How a request limit is being used at one instant, for people and for a metrics exporter.
 
-    One limiter serves one event loop. Whoever is cancelled while waiting takes nothing along.
+    Args:
+        limit: The limit.
+        used: Requests in flight, and those whose period is not over.
+        free: Requests that could be sent now: ``limit.requests - used``, and 0 during a pause.
+        waiting: Calls that wait for a permit.
+        next_free_at: When the next request can be sent, aware, in UTC; None if now, or if every slot is in
+            flight.
+        paused_until: When the pause after a 429 ends, aware, in UTC; None outside of one.
+    """
+
+    limit: RateLimit
+    used: int
+    free: int
+    waiting: int
+    next_free_at: datetime | None
+    paused_until: datetime | None
+
+
+@runtime_checkable
+class Pacer(Protocol):
+    """What hands out permits to send: `Limiter`, or one that several processes share."""
+
+    @property
+    def limit(self) -> RateLimit:
+        """The limit that is kept."""
+        ...
+
+    async def acquire(self, *, is_exit: bool = False, max_wait: float | None = None) -> None:
+        """Wait for the permit to send one request; see `Limiter.acquire`."""
+
+    async def release(self, *, answered: bool = True) -> None:
+        """Take back the permit of a request whose answer is in or given up; see `Limiter.release`."""
+
+    def pause(self, seconds: float) -> None:
+        """Let nobody who shares the limit send for this many seconds from now."""
+
+    def snapshot(self) -> LimitSnapshot:
+        """Return how the limit is being used now, as far as this process knows."""
+        ...
+
+    async def close(self) -> None:
+        """Give up what it holds; the client calls this when it is closed."""
+
+
+class Limiter:
+    """Hands out permits to send: exits first, and among equals first come, first served.
+
+    One limiter serves one event loop; several clients of one key in one process can share it
+    (``ThreeCommas(limits=limiter)``). Whoever is cancelled while waiting takes nothing along.
 
     Args:
         limit: The limit to keep.
+        reserve: How many of its requests are for exits alone; None is a tenth, rounded down.
+
+    Raises:
+        ValueError: ``reserve`` is negative or leaves nothing.
     """
 
-    __slots__ = ("_free_at", "_loop", "_paused_until", "_returned", "_turnstile", "_waiting", "limit")
+    __slots__ = (
+        "_changed",
+        "_free_at",
+        "_loop",
+        "_paused_until",
+        "_probe_is_out",
+        "_probing",
+        "_reserve",
+        "_turnstiles",
+        "_waiting",
+        "limit",
+    )
 
-    def __init__(self, limit: RateLimit = GENERAL) -> None:
+    def __init__(self, limit: RateLimit = GENERAL, *, reserve: int | None = None) -> None:
         self.limit: RateLimit = limit
+        self._reserve = limit.requests // 10 if reserve is None else reserve
+        if not 0 <= self._reserve < limit.requests:
+            raise ValueError(f"reserve must be 0 to {limit.requests - 1}, not {reserve!r}")
         # When each slot that is not in flight is free; they come back in that order, the first at the left.
         self._free_at = deque([-math.inf] * limit.requests)
-        self._returned = asyncio.Event()
-        self._turnstile = asyncio.Lock()
-        self._waiting = 0
+        self._changed = asyncio.Event()
+        # Reads, and exits: the head of each queue is the only one that waits for time to pass.
+        self._turnstiles = (asyncio.Lock(), asyncio.Lock())
+        self._waiting = [0, 0]
         self._loop: asyncio.AbstractEventLoop | None = None
         self._paused_until = -math.inf
+        self._probing = self._probe_is_out = False
 
-    async def acquire(self, *, max_wait: float | None = None) -> None:
+    async def acquire(self, *, is_exit: bool = False, max_wait: float | None = None) -> None:
         """Wait for the permit to send one request; `release` it when its answer is in.
 
         Args:
+            is_exit: The request closes or cancels: it goes ahead of others, and may use the reserve.
             max_wait: The longest acceptable wait in seconds; None waits as long as it takes.
 
         Raises:
             LimitWaitError: The permit is further away than ``max_wait`` and nothing was queued; or a pause
                 that began meanwhile moved it further away, and the place in the queue was given up.
         """
-        if not self._waiting and self._free_at:
-            now = self._now()
-            if self._free_at[0] <= now and self._paused_until <= now:
-                self._free_at.popleft()
-                return
+        if not self._waiting[1] and (is_exit or not self._waiting[0]) and self._wait(is_exit) <= 0:
+            self._take()
+            return
         if max_wait is None:
-            await self._queue()
+            await self._queue(is_exit)
             return
         try:
-            if (wait := self.expected_wait()) <= max_wait:
+            if (wait := self.expected_wait(is_exit=is_exit)) <= max_wait:
                 # A little grace, for a timer that fires late.
                 async with asyncio.timeout(max_wait + _GRACE):
-                    await self._queue()
+                    await self._queue(is_exit)
                 return
         except TimeoutError:
-            wait = self.expected_wait()
+            wait = self.expected_wait(is_exit=is_exit)
         raise LimitWaitError(
             f"the next permit is {wait:.1f} s away and max_wait is {max_wait:g} s: nothing was sent",
             retry_after=wait,
         )
 
-    async def release(self) -> None:
-        """Start the period of a permit: once for each `acquire`, when the answer is in or given up."""
-        self._free_at.append(self._now() + self.limit.period)
-        self._returned.set()
+    async def release(self, *, answered: bool = True) -> None:
+        """Start the period of a permit: once for each `acquire`, when the answer is in or given up.
+
+        Args:
+            answered: The request was answered, and not by a 429: a limit that was exceeded is so no longer.
+        """
+        now = self._now()
+        self._free_at.append(now + self.limit.period)
+        if self._probing and now >= self._paused_until:  # What was sent before the pause proves nothing.
+            self._probe_is_out = False
+            self._probing = not answered
+        self._changed.set()
 
     def pause(self, seconds: float) -> None:
-        """Let nobody send for this many seconds from now; a longer pause in force stays."""
-        self._paused_until = max(self._paused_until, self._now() + seconds)
+        """Let nobody send for this many seconds from now; a longer pause in force stays.
 
-    def expected_wait(self) -> float:
+        After it one request at a time goes out until one is answered.
+        """
+        self._paused_until = max(self._paused_until, self._now() + seconds)
+        self._probing, self._probe_is_out = True, False
+        self._changed.set()
+
+    def expected_wait(self, *, is_exit: bool = False) -> float:
         """Return how many seconds a permit asked for now is likely to be away."""
         now = self._now()
-        periods, place = divmod(self._waiting, self.limit.requests)
+        reserve = 0 if is_exit else self._reserve
+        ahead = self._waiting[1] if is_exit else sum(self._waiting)
+        periods, place = divmod(ahead, self.limit.requests - reserve)
+        place += reserve
         # A slot in flight comes back at its answer and is free one period later.
         free_at = self._free_at[place] if place < len(self._free_at) else now + self.limit.period
         return max(free_at - now, self._paused_until - now, 0.0) + periods * self.limit.period
 
-    async def _queue(self) -> None:
-        self._waiting += 1
+    def snapshot(self) -> LimitSnapshot:
+        """Return how the limit is being used now."""
+        now, here = self._now(), datetime.now(UTC)
+
+        def instant(at: float) -> datetime | None:
+            return here + timedelta(seconds=at - now) if at > now else None
+
+        free = sum(1 for free_at in self._free_at if free_at <= now)
+        return LimitSnapshot(
+            limit=self.limit,
+            used=self.limit.requests - free,
+            free=0 if self._paused_until > now else free,
+            waiting=sum(self._waiting),
+            next_free_at=instant(max(self._free_at[0], self._paused_until)) if self._free_at else None,
+            paused_until=instant(self._paused_until),
+        )
+
+    async def close(self) -> None:
+        """Do nothing: there is nothing to give up."""
+
+    async def _queue(self, is_exit: bool) -> None:
+        self._waiting[is_exit] += 1
         try:
-            # AsyncLimiter keeps no order among its waiters, so only the head of this queue waits on one.
-            async with self._turnstile:
-                await self._take_slot()
+            async with self._turnstiles[is_exit]:
+                while (wait := self._wait(is_exit)) > 0:
+                    if wait == math.inf:
+                        self._changed.clear()
+                        await self._changed.wait()
+                    else:
+                        await self._pass(wait)
+                self._take()
         finally:
-            self._waiting -= 1
+            self._waiting[is_exit] -= 1
+            if is_exit and not self._waiting[1]:
+                self._changed.set()
 
-    async def _take_slot(self) -> None:
-        while not self._free_at:
-            self._returned.clear()
-            await self._returned.wait()
-        free_at = self._free_at.popleft()
-        try:
-            await self._until(free_at)
-            while self._paused_until > self._now():  # noqa: ASYNC110 - the end may move meanwhile
-                await asyncio.sleep(self._paused_until - self._now())
-        except BaseException:
-            self._free_at.appendleft(free_at)
-            raise
+    def _wait(self, is_exit: bool) -> float:
+        """Return the seconds until the head of a queue may send; infinite until something happens."""
+        place = 0 if is_exit else self._reserve
+        if len(self._free_at) <= place or self._probe_is_out or (self._waiting[1] and not is_exit):
+            return math.inf
+        now = self._now()
+        return max(self._free_at[place] - now, self._paused_until - now)
 
-    async def _until(self, free_at: float) -> None:
-        """Wait until a bucket is empty that holds what has not leaked of one request."""
-        if (left := (free_at - self._now()) / self.limit.period) > 0:
-            bucket = AsyncLimiter(1, self.limit.period)
-            await bucket.acquire(min(left, 1))
-            await bucket.acquire()
+    def _take(self) -> None:
+        self._free_at.popleft()
+        self._probe_is_out = self._probing
+
+    async def _pass(self, seconds: float) -> None:
+        """Wait until a bucket is empty that holds what leaks in this time."""
+        bucket = AsyncLimiter(1, max(seconds, self.limit.period))
+        await bucket.acquire(seconds / bucket.time_period)
+        await bucket.acquire()
 
     def _now(self) -> float:
         if self._loop is None:

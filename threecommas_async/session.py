@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import msgspec
 
     from threecommas_async.endpoints import ReadBack
-    from threecommas_async.limits import Limiter
+    from threecommas_async.limits import Pacer
     from threecommas_async.models.trade import Trade
     from threecommas_async.signing import Credentials
     from threecommas_async.transport import Transport
@@ -122,6 +122,7 @@ class Session:
         timeout: Seconds that the attempts of one call and the waits between them may take together;
             the wait for a permit does not count.
         max_wait: The longest acceptable wait for a permit in seconds; None waits as long as it takes.
+        patience: The same for the calls of a batch, a walk or a poll.
         policy: How often and after which waits a request is sent again.
         on_attempt: Called after each attempt.
         clock: Seconds of a clock that never goes back.
@@ -133,12 +134,13 @@ class Session:
         self,
         credentials: Credentials,
         transport: Transport,
-        limiter: Limiter,
+        limiter: Pacer,
         *,
         base_path: str,
         mode: str,
         timeout: float,
         max_wait: float | None,
+        patience: float | None = None,
         policy: retry.RetryPolicy | None = None,
         on_attempt: Callable[[Attempt], object] | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -152,6 +154,8 @@ class Session:
         self._mode = mode
         self._timeout = timeout
         self._max_wait = max_wait
+        self._patience = patience
+        self._is_exit = False
         self._policy = policy or retry.RetryPolicy()
         self._on_attempt = on_attempt
         self._clock = clock
@@ -162,13 +166,29 @@ class Session:
         self._unknown: deque[errors.OutcomeUnknownError] = deque(maxlen=_REMEMBERED)
         self._recording: list[list[wire.Response]] = []
 
+    @property
+    def limiter(self) -> Pacer:
+        """What paces the attempts."""
+        return self._limiter
+
     def with_options(self, *, timeout: float | None, max_wait: float | None) -> Self:
         """Return a session that shares everything with this one but these options; None leaves one."""
         view = copy.copy(self)
         if timeout is not None:
             view._timeout = timeout  # noqa: SLF001 - a copy of its own
         if max_wait is not None:
-            view._max_wait = max_wait  # noqa: SLF001 - a copy of its own
+            view._max_wait = view._patience = max_wait  # noqa: SLF001 - a copy of its own
+        return view
+
+    def patient(self, *, is_exit: bool = False) -> Self:
+        """Return a session for the calls of something longer: a batch, a walk, a poll.
+
+        Args:
+            is_exit: All of its calls, reads too, serve to close or cancel.
+        """
+        view = copy.copy(self)
+        view._max_wait = self._patience  # noqa: SLF001 - a copy of its own
+        view._is_exit = is_exit or self._is_exit  # noqa: SLF001 - as above
         return view
 
     async def call(
@@ -242,6 +262,7 @@ class Session:
     async def close(self) -> None:
         """Close the transport. Calls that wait for a permit end with `ClientStateError` in their turn."""
         self._gate.close()
+        await self._limiter.close()
         await self._transport.close()
 
     def check_usable(self) -> None:
@@ -276,7 +297,9 @@ class Session:
         asked = self._clock()
         outcome: wire.Response | Failure | None = None
         try:
-            await self._limiter.acquire(max_wait=self._max_wait)
+            await self._limiter.acquire(
+                is_exit=self._is_exit or history.endpoint.is_exit, max_wait=self._max_wait
+            )
             began = history.begin(self._clock())
             try:
                 if self._gate.is_shut:  # It may have been while this call waited for its permit.
@@ -289,7 +312,7 @@ class Session:
                 )
                 return outcome
             finally:
-                await self._limiter.release()
+                await self._limiter.release(answered=type(outcome) is wire.Response and outcome.status != 429)
                 elapsed = self._clock() - began
                 deadline.left -= elapsed
                 if self._on_attempt is not None or _attempts_log.isEnabledFor(logging.DEBUG):
@@ -365,10 +388,11 @@ class Session:
         self, read_back: ReadBack[T], path: Mapping[str, int], deadline: Deadline, _sent_at: datetime
     ) -> T | None:
         id = path[read_back.parameter]
+        calls = self.patient(is_exit=True)
         orders: Page[Trade] = Page()
         if read_back.orders is not None:
-            orders = await self.call(read_back.orders, path={"smart_trade_id": id}, deadline=deadline)
-        entity = await self.call(read_back.endpoint, path={"id": id}, deadline=deadline)
+            orders = await calls.call(read_back.orders, path={"smart_trade_id": id}, deadline=deadline)
+        entity = await calls.call(read_back.endpoint, path={"id": id}, deadline=deadline)
         shows = read_back.shows
         return entity if shows is not None and shows(entity, orders, path) else None
 
@@ -377,7 +401,7 @@ class Session:
     ) -> T:
         history.lost(self._clock(), self._now())
         try:
-            return await self.call(
+            return await self.patient(is_exit=True).call(
                 read_back.endpoint, path={"id": path[read_back.parameter]}, deadline=deadline
             )
         except errors.ThreeCommasError as problem:

@@ -2,13 +2,20 @@ from __future__ import annotations
 
 import asyncio
 import random
+from datetime import UTC, datetime
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests import virtual_time
+from threecommas_async import endpoints
 from threecommas_async.errors import LimitWaitError
-from threecommas_async.limits import GENERAL, Limiter, RateLimit
+from threecommas_async.limits import ENDPOINT_LIMITS, EXPERT, GENERAL, PRO, STARTER, Limiter, RateLimit
+from threecommas_async.sandbox.window import Window
+
+if TYPE_CHECKING:
+    from collections import Counter
 
 
 def worst_window(arrivals: list[float], period: float) -> int:
@@ -18,7 +25,7 @@ def worst_window(arrivals: list[float], period: float) -> int:
 
 
 async def send(limiter: Limiter, arrivals: list[float], *, out: float, back: float) -> None:
-    await limiter.acquire()
+    await limiter.acquire(is_exit=True)
     try:
         await asyncio.sleep(out)
         arrivals.append(asyncio.get_running_loop().time())
@@ -231,3 +238,202 @@ def test_expected_wait_grows_with_the_queue() -> None:
     assert waits[0] == 0
     assert all(later >= earlier for earlier, later in pairwise(waits))
     assert waits[-1] == pytest.approx(30)
+
+
+def test_an_exit_that_comes_while_500_reads_wait_gets_the_very_next_permit() -> None:
+    granted: list[str] = []
+
+    async def one(limiter: Limiter, name: str, *, is_exit: bool) -> None:
+        await limiter.acquire(is_exit=is_exit)
+        granted.append(name)
+        await limiter.release()
+
+    async def main() -> None:
+        limiter = Limiter(RateLimit(requests=100, period=60, lockout=300), reserve=0)
+        reads = [asyncio.create_task(one(limiter, "read", is_exit=False)) for _ in range(600)]
+        await asyncio.sleep(1)
+        assert (len(granted), limiter.snapshot().waiting) == (100, 500)
+        exits = [asyncio.create_task(one(limiter, f"exit {n}", is_exit=True)) for n in range(3)]
+        await asyncio.gather(*exits, *reads)
+
+    virtual_time.run(main())
+    assert granted[100:104] == ["exit 0", "exit 1", "exit 2", "read"]
+
+
+def test_the_reserve_is_for_exits_alone() -> None:
+    async def main() -> list[float]:
+        limiter = Limiter(RateLimit(requests=100, period=60, lockout=300))
+        loop, reads = asyncio.get_running_loop(), []
+        for _ in range(91):
+            await limiter.acquire()
+            reads.append(loop.time())
+            await limiter.release()
+            if len(reads) == 90:
+                for _ in range(10):
+                    await limiter.acquire(is_exit=True)
+                    assert loop.time() < 0.001
+                    await limiter.release()
+        return reads
+
+    reads = virtual_time.run(main())
+    assert reads[89] < 0.001
+    assert reads[90] == pytest.approx(60, abs=0.001)
+
+
+@pytest.mark.parametrize(
+    ("requests", "reserve", "reads_at_once"), [(100, None, 90), (9, None, 9), (19, None, 18), (5, 4, 1)]
+)
+def test_a_tenth_is_reserved_unless_told_otherwise(
+    requests: int, reserve: int | None, reads_at_once: int
+) -> None:
+    async def main() -> int:
+        limiter = Limiter(RateLimit(requests=requests, period=60, lockout=300), reserve=reserve)
+        tasks = [asyncio.create_task(limiter.acquire()) for _ in range(requests)]
+        await asyncio.sleep(1)
+        done = sum(task.done() for task in tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return done
+
+    assert virtual_time.run(main()) == reads_at_once
+
+
+@pytest.mark.parametrize("reserve", [-1, 5])
+def test_a_reserve_that_leaves_nothing_is_refused(reserve: int) -> None:
+    with pytest.raises(ValueError, match="reserve must be 0 to 4"):
+        Limiter(RateLimit(requests=5, period=1, lockout=1), reserve=reserve)
+
+
+def test_after_a_pause_one_request_at_a_time_goes_out_until_one_is_answered() -> None:
+    sent: list[float] = []
+
+    async def main() -> None:
+        limiter = Limiter(RateLimit(requests=100, period=60, lockout=300))
+        answers = iter([False, False, True])
+
+        async def one() -> None:
+            await limiter.acquire()
+            sent.append(asyncio.get_running_loop().time())
+            await asyncio.sleep(1)
+            await limiter.release(answered=next(answers, True))
+
+        limiter.pause(10)
+        await asyncio.gather(*(one() for _ in range(6)))
+
+    virtual_time.run(main())
+    assert sent == pytest.approx([10, 11, 12, 13, 13, 13])
+
+
+def test_what_was_sent_before_a_pause_does_not_prove_that_it_is_over() -> None:
+    async def main() -> float:
+        limiter = Limiter(RateLimit(requests=100, period=60, lockout=300))
+        await limiter.acquire()
+        limiter.pause(10)
+        await asyncio.sleep(5)
+        await limiter.release(answered=True)
+        await asyncio.sleep(6)
+        await limiter.acquire()
+        second = asyncio.create_task(limiter.acquire())
+        await asyncio.sleep(3)
+        assert not second.done()
+        await limiter.release(answered=True)
+        await second
+        return asyncio.get_running_loop().time()
+
+    assert virtual_time.run(main()) == pytest.approx(14)
+
+
+def test_a_pause_that_begins_while_a_probe_is_out_leaves_nobody_waiting() -> None:
+    async def main() -> float:
+        limiter = Limiter(RateLimit(requests=2, period=1, lockout=300))
+        limiter.pause(1)
+        await limiter.acquire()
+        waiter = asyncio.create_task(limiter.acquire())
+        await asyncio.sleep(1)
+        limiter.pause(10)
+        await limiter.release(answered=False)
+        await waiter
+        return asyncio.get_running_loop().time()
+
+    assert virtual_time.run(main()) == pytest.approx(12)
+
+
+def test_a_snapshot_says_how_the_limit_is_being_used() -> None:
+    async def main() -> None:
+        limiter = Limiter(RateLimit(requests=3, period=60, lockout=300))
+        idle = limiter.snapshot()
+        assert (idle.used, idle.free, idle.waiting, idle.next_free_at, idle.paused_until) == (
+            0,
+            3,
+            0,
+            None,
+            None,
+        )
+        await limiter.acquire()
+        await limiter.release()
+        await limiter.acquire()
+        assert (limiter.snapshot().used, limiter.snapshot().free) == (2, 1)
+        await limiter.acquire()
+        waiters = [asyncio.create_task(limiter.acquire()) for _ in range(2)]
+        await asyncio.sleep(20)
+        full = limiter.snapshot()
+        assert (full.used, full.free, full.waiting) == (3, 0, 2)
+        for waiter in waiters:
+            waiter.cancel()
+        await asyncio.gather(*waiters, return_exceptions=True)
+
+    virtual_time.run(main())
+
+
+def test_a_snapshot_names_instants() -> None:
+    async def main() -> tuple[float, float]:
+        limiter = Limiter(RateLimit(requests=1, period=60, lockout=300))
+        await limiter.acquire()
+        await limiter.release()
+        limiter.pause(90)
+        seen, now = limiter.snapshot(), datetime.now(UTC)
+        assert seen.next_free_at is not None
+        assert seen.paused_until is not None
+        assert seen.free == 0
+        return (seen.next_free_at - now).total_seconds(), (seen.paused_until - now).total_seconds()
+
+    assert virtual_time.run(main()) == pytest.approx((90, 90), abs=1)
+
+
+def test_plans_and_endpoint_limits_are_data() -> None:
+    assert [(plan.requests, plan.period) for plan in (STARTER, PRO, EXPERT)] == [(5, 60), (50, 60), (120, 60)]
+    assert {
+        call: (limit.requests, limit.period, limit.lockout) for call, limit in ENDPOINT_LIMITS.items()
+    } == {
+        "GET /ver1/deals": (120, 60, 60),
+        "GET /ver1/deals/{deal_id}/show": (120, 60, 60),
+        "GET /ver1/smart_trades": (40, 10, 10),
+    }
+    assert not {str(row) for row in endpoints.TABLE} & ENDPOINT_LIMITS.keys()
+
+
+def test_a_thousand_calls_with_stragglers_take_the_floor_at_a_strict_server() -> None:
+    """Latency 20 to 400 ms, and 4 s for two in a hundred."""
+    chance = random.Random(11)
+    limit = RateLimit(requests=100, period=60, lockout=300)
+
+    async def main() -> tuple[Counter[int], int, float]:
+        loop, limiter, window = asyncio.get_running_loop(), Limiter(limit), Window(limit)
+
+        async def one() -> None:
+            await limiter.acquire(is_exit=True)
+            total = 4.0 if chance.random() < 0.02 else chance.uniform(0.02, 0.4)
+            way_in = chance.uniform(0, total)
+            await asyncio.sleep(way_in)
+            window.judge(loop.time())
+            await asyncio.sleep(total - way_in)
+            await limiter.release()
+
+        await asyncio.gather(*(one() for _ in range(1000)))
+        return window.counts, window.worst_window(), loop.time()
+
+    counts, worst, elapsed = virtual_time.run(main())
+    assert counts == {200: 1000}
+    assert worst == 100
+    assert 540 <= elapsed <= 1.02 * 540

@@ -181,7 +181,7 @@ class SmartTrades:
             ThreeCommasError: While iterating: a call failed, or the list does not end (a million trades).
         """
         return SmartTradeWalk(
-            self.list,
+            self.with_session(self._session.patient()).list,
             account_id=account_id,
             pair=pair,
             type=type,
@@ -270,7 +270,7 @@ class SmartTrades:
             ValueError: The error is about another call; nothing was sent.
             ThreeCommasError: Also where a trade of the list cannot be read: it may be the one.
         """
-        return await created.candidates(self._session, error)
+        return await created.candidates(self._session.patient(), error)
 
     async def update(self, id: int, update: SmartTradeUpdate, /, *, validate: bool = True) -> SmartTrade:
         """Change the leverage, the entry, the targets or the stop of a SmartTrade.
@@ -536,8 +536,9 @@ class SmartTrades:
                 sent. From an iterator such an item is ``REFUSED``.
             BatchInterruptedError: The iterable failed; the error holds the report on what it had given.
         """
+        calls = self.with_session(self._session.patient(is_exit=True))
         return await batch.close_many(
-            self, trades, on_unfilled=on_unfilled, concurrency=concurrency, on_progress=on_progress
+            calls, trades, on_unfilled=on_unfilled, concurrency=concurrency, on_progress=on_progress
         )
 
     async def wait_closed(
@@ -562,7 +563,8 @@ class SmartTrades:
             NotEndedError: Some trades have not ended in time; a `TimeoutError` that holds the others.
             NotFoundError: An id is not among the trades of this key.
         """
-        return await follow.until_ended(self, trades, timeout=timeout, poll_every=poll_every)
+        calls = self.with_session(self._session.patient())
+        return await follow.until_ended(calls, trades, timeout=timeout, poll_every=poll_every)
 
 
 def _funds(units: Number, order_type: MarketOrLimit, price: Number | None, *, validate: bool) -> FundsOrder:
