@@ -1,8 +1,8 @@
 """What a call costs beside one that is written by hand with aiohttp, hmac and a typed msgspec decoder.
 
-Run: ``python benchmarks/calls.py``. The server is another process on loopback; the two sides take turns in short
-rounds, each with 16 calls in flight, and the CPU time of this process is compared. The request limit is set so
-that no call ever waits for it.
+Run: ``python benchmarks/calls.py``. The server is another process on loopback; the two sides take turns in
+short rounds, each with 16 calls in flight, and the CPU time of this process is compared. The request limit is
+set so that no call ever waits for it.
 """
 
 from __future__ import annotations

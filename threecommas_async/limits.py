@@ -143,12 +143,13 @@ class Limiter:
     __slots__ = (
         "_changed",
         "_free_at",
+        "_has_head",
         "_loop",
         "_paused_until",
         "_probe_is_out",
         "_probing",
+        "_queues",
         "_reserve",
-        "_turnstiles",
         "_waiting",
         "limit",
     )
@@ -161,8 +162,9 @@ class Limiter:
         # When each slot that is not in flight is free; they come back in that order, the first at the left.
         self._free_at = deque([-math.inf] * limit.requests)
         self._changed = asyncio.Event()
-        # Reads, and exits: the head of each queue is the only one that waits for time to pass.
-        self._turnstiles = (asyncio.Lock(), asyncio.Lock())
+        # Reads, and exits: the head of each queue waits for time to pass, the others wait for the head.
+        self._queues: tuple[deque[asyncio.Future[bool]], ...] = (deque(), deque())
+        self._has_head = [False, False]
         self._waiting = [0, 0]
         self._loop: asyncio.AbstractEventLoop | None = None
         self._paused_until = -math.inf
@@ -254,7 +256,10 @@ class Limiter:
     async def _queue(self, is_exit: bool) -> None:
         self._waiting[is_exit] += 1
         try:
-            async with self._turnstiles[is_exit]:
+            if self._has_head[is_exit] and await self._turn(is_exit):
+                return
+            self._has_head[is_exit] = True
+            try:
                 while (wait := self._wait(is_exit)) > 0:
                     if wait == math.inf:
                         self._changed.clear()
@@ -262,10 +267,43 @@ class Limiter:
                     else:
                         await self._pass(wait)
                 self._take()
+            finally:
+                self._pass_on(is_exit)
         finally:
             self._waiting[is_exit] -= 1
             if is_exit and not self._waiting[1]:
                 self._changed.set()
+
+    async def _turn(self, is_exit: bool) -> bool:
+        """Wait behind the head of a queue: True is the permit, False makes the caller the head."""
+        turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._queues[is_exit].append(turn)
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if not turn.cancelled():  # It came at the same moment.
+                if turn.result():
+                    self._free_at.appendleft(-math.inf)
+                    self._probe_is_out = False
+                    self._changed.set()
+                else:
+                    self._pass_on(is_exit)
+            raise
+
+    def _pass_on(self, is_exit: bool) -> None:
+        """Hand out what is free to those behind the head, and let the next one be the head."""
+        queue = self._queues[is_exit]
+        while queue:
+            turn = queue.popleft()
+            if turn.done():
+                continue
+            is_free = self._wait(is_exit) <= 0
+            if is_free:
+                self._take()
+            turn.set_result(is_free)
+            if not is_free:
+                return
+        self._has_head[is_exit] = False
 
     def _wait(self, is_exit: bool) -> float:
         """Return the seconds until the head of a queue may send; infinite until something happens."""
