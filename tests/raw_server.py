@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
+import struct
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self
@@ -35,6 +37,13 @@ class Received:
         return {
             name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)
         }
+
+
+def send_reset(writer: asyncio.StreamWriter) -> None:
+    """Break a connection with a TCP reset, whatever the loop: without the option it would be closed."""
+    with socket.socket(fileno=os.dup(writer.get_extra_info("socket").fileno())) as twin:
+        twin.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()
 
 
 class Act(Protocol):
@@ -74,7 +83,7 @@ async def drop(_received: Received, writer: asyncio.StreamWriter, /) -> None:
 
 async def reset(_received: Received, writer: asyncio.StreamWriter, /) -> None:
     """Break the connection with a TCP reset."""
-    writer.transport.abort()
+    send_reset(writer)
 
 
 async def silence(_received: Received, _writer: asyncio.StreamWriter, /) -> None:

@@ -151,7 +151,7 @@ class Step(Enum):
     LOOK = auto()
     """Find out whether an attempt took effect; if none did, send again while that is allowed."""
     CONFIRM = auto()
-    """The repetition was refused: look once whether that is because an earlier attempt took effect."""
+    """The repetition was refused: look whether that is because an earlier attempt took effect."""
     WAIT_FOR_LIMIT = auto()
     """Send again: the limiter's pause is the wait."""
     BACK_OFF = auto()

@@ -330,8 +330,7 @@ class Session:
         step = retry.next_step(history, fault, can_look=finder is not None)
         _retry_log.info("%s: %s; next: %s", history.request, history.story[-1], step.name)
         if finder is not None and step in {Step.LOOK, Step.CONFIRM}:
-            settle = self._policy.settle if step is Step.LOOK else (0.0,)
-            found = await self._find_out(history, fault, finder, deadline, settle)
+            found = await self._find_out(history, fault, finder, deadline, confirm=step is Step.CONFIRM)
             if found is not None:
                 return found
             if step is Step.CONFIRM:
@@ -350,15 +349,23 @@ class Session:
         fault: retry.Fault,
         finder: Finder[T],
         deadline: Deadline,
-        settle: tuple[float, ...],
+        *,
+        confirm: bool,
     ) -> T | None:
         """Return what shows that the call took effect; None if it did not.
+
+        Args:
+            history: The call.
+            fault: How the latest attempt ended.
+            finder: How to find out.
+            deadline: The seconds that are left.
+            confirm: A repetition was refused: look at once, and again until nothing can show any more.
 
         Raises:
             OutcomeUnknownError: That cannot be said.
         """
         is_absent = False
-        for pause in settle:
+        for pause in (0.0, *self._policy.settle) if confirm else self._policy.settle:
             if pause >= deadline.left:
                 is_absent = False
                 break
@@ -373,7 +380,7 @@ class Session:
                 return found
             is_absent = True
             history.tell("looking for its effect: it does not show")
-            if finder.guarded:
+            if finder.guarded and not confirm:
                 break
         if not is_absent:
             raise retry.final_error(history, fault)

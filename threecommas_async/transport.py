@@ -126,6 +126,7 @@ class Transport:
         session = self._borrowed or self._own.get(new_connection) or self._open(new_connection)
         options: dict[str, Any] = {}
         if self._borrowed:
+            progress.expires = asyncio.get_running_loop().time() + timeout
             options = {
                 "raise_for_status": False,
                 "skip_auto_headers": _SKIPPED,
@@ -231,6 +232,8 @@ async def _note_sent(
     # Fires just before the first byte is written. A borrowed session's other requests carry no Progress.
     progress: Any = context.trace_request_ctx
     if isinstance(progress, Progress):
+        if progress.expires < asyncio.get_running_loop().time():
+            raise TimeoutError  # A hook has blocked the loop past the deadline: nothing is written.
         progress.sent = True
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import reprlib
 from collections.abc import Mapping
@@ -87,9 +88,11 @@ class Progress:
 
     Attributes:
         sent: The request may have left this machine.
+        expires: When it must not leave any more, on the clock of the event loop.
     """
 
     sent = False
+    expires = math.inf
 
 
 @dataclass(frozen=True, slots=True)

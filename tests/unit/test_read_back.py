@@ -94,8 +94,10 @@ def test_a_refused_repetition_is_checked_once_more() -> None:
 
 
 def test_a_refused_repetition_without_effect_is_the_refusal() -> None:
-    failure, _ = close([LOST, REFUSED_422], [OPEN])
+    failure, script = close([LOST, REFUSED_422], [OPEN])
     assert type(failure) is errors.InvalidRequestError
+    # One look at once, and then for as long as an effect may take to show.
+    assert [at for at, method in script.log if method == "GET"] == [2, 4, 6, 9, 14]
     assert failure.__notes__[0] == "attempt 1: the connection broke"
 
 
