@@ -217,7 +217,12 @@ class Limiter:
         """Let nobody send for this many seconds from now; a longer pause in force stays.
 
         After it one request at a time goes out until one is answered.
+
+        Raises:
+            ValueError: ``seconds`` is not a positive finite number.
         """
+        if not (math.isfinite(seconds) and seconds > 0):
+            raise ValueError(f"a pause must be a positive number of seconds, not {seconds!r}")
         self._paused_until = max(self._paused_until, self._now() + seconds)
         self._probing, self._probe_is_out = True, False
         self._changed.set()

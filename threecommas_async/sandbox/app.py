@@ -19,7 +19,7 @@ from aiohttp import web
 
 from threecommas_async import endpoints
 from threecommas_async.endpoints import BASE_URL, Permission
-from threecommas_async.sandbox.faults import Fault
+from threecommas_async.sandbox.faults import Fault, RareFault
 from threecommas_async.sandbox.keys import FORM
 from threecommas_async.sandbox.parameters import from_form, merged
 from threecommas_async.sandbox.refusals import Refusal, not_in_plan
@@ -29,14 +29,13 @@ if TYPE_CHECKING:
 
     from threecommas_async.endpoints import Endpoint
     from threecommas_async.sandbox.exchange import Exchange
-    from threecommas_async.sandbox.faults import Network
+    from threecommas_async.sandbox.faults import AnyFault, Network
     from threecommas_async.sandbox.keys import Grant, KeyRing
     from threecommas_async.sandbox.window import Judgement, Window
 
 BASE_PATH: Final = urlsplit(BASE_URL).path
 """Path of the base URL, the same as the real one's: it is part of what is signed."""
 
-_GATEWAY_PAGE: Final = b"<html><head><title>502 Bad Gateway</title></head><body>502 Bad Gateway</body></html>"
 _log = logging.getLogger("threecommas_async.sandbox")
 _MODES: Final = ("real", "paper")
 # Digits with a fraction or an exponent become Decimal: money never passes through a float.
@@ -84,6 +83,7 @@ class App:
         self.requests: int = 0
         self.forced_mode: str | None = None
         self.in_flight: set[asyncio.Task[Any]] = set()
+        self.late: set[asyncio.Task[None]] = set()
         self._exchange = exchange
         self._keys = keys
         self._window = window
@@ -101,7 +101,7 @@ class App:
         began = time.perf_counter()
         judgement = self._window.judge(self._clock())
         self.requests += 1
-        number = self.requests
+        number, fault = self.requests, None
         try:
             body = await request.read()
         except ConnectionError:
@@ -114,14 +114,23 @@ class App:
             answer = self._through(fault, request, body)
             if fault in (Fault.LOST_REQUEST, Fault.LOST_ANSWER) and request.transport is not None:
                 request.transport.abort()
+            if fault is RareFault.SILENCE:
+                await asyncio.Event().wait()
         headers = {
             "X-Request-Id": str(uuid.uuid4()),
             "X-Runtime": f"{time.perf_counter() - began:.6f}",
         }
         await asyncio.sleep(way_back)
-        return web.Response(
-            status=answer.status, body=answer.body, content_type=answer.content_type, headers=headers
+        body, ends_early = answer.body, fault is RareFault.TRUNCATED
+        if ends_early:
+            headers["Content-Length"] = str(len(body))
+            body = body[: len(body) // 2]
+        response = web.Response(
+            status=answer.status, body=body, content_type=answer.content_type, headers=headers
         )
+        if ends_early:
+            response.force_close()
+        return response
 
     def _refuse(self, judgement: Judgement) -> Answer:
         until = datetime.fromtimestamp(
@@ -132,11 +141,28 @@ class App:
             judgement.status, {"error": f"{reason}. Next request at {until:%Y-%m-%d %H:%M:%S} UTC"}
         )
 
-    def _through(self, fault: Fault | None, request: web.BaseRequest, body: bytes) -> Answer:
-        if fault is not None and not fault.is_processed:
-            return _UNKNOWN_ERROR
-        answer = self._process(request, body)
-        return answer if fault is None else Answer(502, _GATEWAY_PAGE, "text/html")
+    def _through(self, fault: AnyFault | None, request: web.BaseRequest, body: bytes) -> Answer:
+        match fault:
+            case Fault() if not fault.is_processed:
+                return _UNKNOWN_ERROR
+            case RareFault.GATEWAY_TIMEOUT:
+                task = asyncio.create_task(self._process_late(request, body))
+                self.late.add(task)
+                task.add_done_callback(self.late.discard)
+                return _gateway_page(504, "504 Gateway Time-out")
+            case _:
+                answer = self._process(request, body)
+        match fault:
+            case Fault():
+                return _gateway_page(502, "502 Bad Gateway")
+            case RareFault.EMPTY:
+                return Answer(answer.status, b"")
+            case _:
+                return answer
+
+    async def _process_late(self, request: web.BaseRequest, body: bytes) -> None:
+        await asyncio.sleep(self._network.late)
+        self._process(request, body)
 
     def _process(self, request: web.BaseRequest, body: bytes) -> Answer:
         try:
@@ -176,6 +202,11 @@ class App:
 
 def _answer(status: int, body: object) -> Answer:
     return Answer(status, msgspec.json.encode(body))
+
+
+def _gateway_page(status: int, text: str) -> Answer:
+    page = f"<html><head><title>{text}</title></head><body>{text}</body></html>"
+    return Answer(status, page.encode(), "text/html")
 
 
 _UNKNOWN_ERROR: Final = _answer(500, {"error": "unknown_error", "error_description": "Internal server error"})

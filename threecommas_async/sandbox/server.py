@@ -13,15 +13,16 @@ from threecommas_async.endpoints import Permission
 from threecommas_async.limits import GENERAL, RateLimit
 from threecommas_async.sandbox.app import BASE_PATH, App
 from threecommas_async.sandbox.exchange import Exchange
-from threecommas_async.sandbox.faults import Network
+from threecommas_async.sandbox.faults import Fault, Network
 from threecommas_async.sandbox.keys import Grant, KeyRing
 from threecommas_async.sandbox.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterable, Sequence
     from types import TracebackType
 
     from threecommas_async.models.order_groups import Number
+    from threecommas_async.sandbox.faults import AnyFault
     from threecommas_async.sandbox.keys import RequestType
     from threecommas_async.sandbox.ledger import Fill, LedgerEntry
     from threecommas_async.sandbox.lifecycle import Delays
@@ -50,7 +51,9 @@ class Sandbox:
             minute. Latency is in real seconds.
         limit: The request limit, as published.
         latency: Bounds of the random delay of each request, in real seconds.
-        unreliable: Probability that a request suffers a fault; see `Fault`.
+        unreliable: Probability that a request suffers a fault; ``network.unreliable`` changes it.
+        every: Each request whose number is a multiple of this one suffers a fault; None spares them.
+        faults: Which faults there are, all equally likely; see `Fault` and `RareFault`.
         accept_both_json_forms: Whether a JSON body may be signed in the form of the other kind of key too.
         permissions: What its keys are allowed to do, unless `credentials` says otherwise.
         delays: How long the exchange takes, in simulated seconds.
@@ -73,6 +76,8 @@ class Sandbox:
         limit: RateLimit = GENERAL,
         latency: tuple[float, float] = (0.0, 0.0),
         unreliable: float = 0.0,
+        every: int | None = None,
+        faults: Iterable[AnyFault] = tuple(Fault),
         accept_both_json_forms: bool = False,
         permissions: Collection[Permission] = frozenset(Permission),
         delays: Delays | None = None,
@@ -91,7 +96,10 @@ class Sandbox:
             limit.requests, limit.period / time_scale, limit.lockout / time_scale
         )
         """The limit in force, in real seconds."""
-        self.network: Network = Network(latency=latency, unreliable=unreliable, seed=seed)
+        self.network: Network = Network(
+            latency=latency, unreliable=unreliable, every=every, faults=faults, seed=seed
+        )
+        """The road to it; here faults are ordered and switched off at run time."""
         self._host, self._port = host, port
         self._began = time.monotonic()
         self._exchange = Exchange(
@@ -141,7 +149,10 @@ class Sandbox:
         self._runner = runner
 
     async def stop(self) -> None:
-        """Stop listening and break off what is in flight; what was ordered goes on."""
+        """Stop listening and break off what is in flight; what was ordered goes on.
+
+        What a gateway has yet to pass on is waited for; see `RareFault.GATEWAY_TIMEOUT`.
+        """
         runner, self._runner = self._runner, None
         if runner is None:
             return
@@ -150,6 +161,7 @@ class Sandbox:
             task.cancel()
         await asyncio.gather(*in_flight, return_exceptions=True)
         await runner.cleanup()
+        await asyncio.gather(*self._app.late)
 
     @property
     def base_url(self) -> str:
