@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import socket
 import struct
 from contextlib import contextmanager
@@ -52,14 +53,23 @@ class Act(Protocol):
     async def __call__(self, received: Received, writer: asyncio.StreamWriter, /) -> None: ...
 
 
+_ID = re.compile(r"/smart_trades/(\d+)")
+
+
 def answer(
-    body: bytes = b'{"id":7,"status":{"basic_type":"panic_sell_pending"}}',
+    body: bytes | None = None,
     *,
     status: str = "200 OK",
     headers: str = "",
 ) -> Act:
-    async def act(_received: Received, writer: asyncio.StreamWriter, /) -> None:
-        writer.write(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode() + body)
+    """Answer with a body, or with the trade that was asked for (7 where none was)."""
+
+    async def act(received: Received, writer: asyncio.StreamWriter, /) -> None:
+        asked = _ID.search(received.target)
+        trade = f'{{"id":{asked[1] if asked else 7},"status":{{"basic_type":"panic_sell_pending"}}}}'
+        content = trade.encode() if body is None else body
+        head = f"HTTP/1.1 {status}\r\nContent-Length: {len(content)}\r\n{headers}\r\n"
+        writer.write(head.encode() + content)
         await writer.drain()
 
     return act

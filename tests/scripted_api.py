@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
@@ -27,10 +28,13 @@ GATEWAY_502 = Response(502, {}, b"<html>Bad gateway</html>")
 REFUSED_422 = Response(422, {}, b'{"error":"record_invalid"}')
 
 
+_ID = re.compile(r"/smart_trades/(\d+)")
+
+
 class Script:
     """Answers attempts from lists, one for each method, each answer a second after the attempt began.
 
-    The last entry of a list repeats.
+    The last entry of a list repeats. An answer about trade 7 is about the trade that was asked for.
     """
 
     def __init__(self, answers: Mapping[str, Sequence[Response | Failure]], seconds: float = 1.0) -> None:
@@ -47,6 +51,9 @@ class Script:
         outcome = entries.pop(0) if len(entries) > 1 else entries[0]
         progress.sent = isinstance(outcome, Response) or outcome.sent
         await asyncio.sleep(self.seconds)
+        if isinstance(outcome, Response) and (asked := _ID.search(request.target)):
+            body = outcome.body.replace(b'{"id":7,', f'{{"id":{asked[1]},'.encode())
+            return Response(outcome.status, outcome.headers, body)
         return outcome
 
     async def close(self) -> None:

@@ -1,5 +1,6 @@
 """Asyncio client for the 3Commas SmartTrade API: signed, paced, and clear about what happened to an order."""
 
+from threecommas_async.attempt import Attempt
 from threecommas_async.batch import BatchReport, Outcome, Verdict
 from threecommas_async.client import ThreeCommas
 from threecommas_async.endpoints import Endpoint, Permission, Replay
@@ -70,7 +71,6 @@ from threecommas_async.models.status import Status, StatusCode
 from threecommas_async.models.trade import ReduceFundsInfo, Trade
 from threecommas_async.resources.smart_trades import SmartTrades
 from threecommas_async.resources.walk import SmartTradeWalk
-from threecommas_async.session import Attempt
 from threecommas_async.signing import HmacCredentials, RsaCredentials
 from threecommas_async.wire import Response
 

@@ -137,8 +137,8 @@ async def close_many(
         raise ValueError(f'on_unfilled must be "cancel" or "skip", not {on_unfilled!r}')
     if isinstance(trades, str | bytes) or not isinstance(trades, Iterable | AsyncIterable):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
         raise ValueError(f"give an iterable of ids or trades, such as [42], not {reprlib.repr(trades)}")
-    if iscoroutinefunction(on_progress):
-        raise ValueError("on_progress must be a plain function, not a coroutine function")
+    if on_progress is not None and (not callable(on_progress) or iscoroutinefunction(on_progress)):
+        raise ValueError("on_progress must be a plain function, not a coroutine function or anything else")
     if isinstance(trades, Sized) and isinstance(trades, Iterable):
         trades = list(trades)
         for item in trades:

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     import aiohttp
 
+    from threecommas_async.attempt import Attempt
     from threecommas_async.errors import OutcomeUnknownError
-    from threecommas_async.session import Attempt
     from threecommas_async.wire import Response
 
 Mode = Literal["real", "paper"]
@@ -175,7 +175,7 @@ class ThreeCommas:
                 trade = await client.smart_trades.get(42)
             print(answers[-1].status, answers[-1].headers["X-Request-Id"], answers[-1].body)
         """
-        return self._session.recording()
+        return self._session.recorder.recording()
 
     def with_options(self, *, timeout: float | None = None, max_wait: float | None = None) -> Self:
         """Return a view of this client with other options, for one call or many.
@@ -212,9 +212,14 @@ class ThreeCommas:
 
         A cancelled call raises `asyncio.CancelledError`, which cannot say what became of the order. Here it
         is as the error that the call would have ended with; ``smart_trades.find_created`` takes it. The
-        newest 10 000 are kept.
+        newest 10 000 are kept, until `forget_unknown` takes one off the list or the same reference is asked
+        for again with success.
         """
         return self._session.in_flight_unknown
+
+    def forget_unknown(self, error: OutcomeUnknownError, /) -> None:
+        """Take one of `in_flight_unknown` off the list, once you know what became of it."""
+        self._session.forget(error)
 
     async def aclose(self) -> None:
         """Close the client.
@@ -242,16 +247,20 @@ def _check_options(
     if mode not in ("real", "paper"):
         raise ValueError(f'mode must be "real" or "paper", not {mode!r}')
     _check_times(timeout, max_wait)
-    if limits is not None and not isinstance(limits, RateLimit | Pacer):
+    if limits is not None and (isinstance(limits, type) or not isinstance(limits, RateLimit | Pacer)):
         raise ValueError(f"limits must be a RateLimit or a limiter, not {limits!r}")
     if on_attempt is not None and (not callable(on_attempt) or iscoroutinefunction(on_attempt)):
         raise ValueError(f"on_attempt must be a plain function, not {on_attempt!r}")
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def _check_times(timeout: float, max_wait: float | None) -> None:
-    if not (math.isfinite(timeout) and timeout > 0):
+    if not (_is_number(timeout) and math.isfinite(timeout) and timeout > 0):
         raise ValueError(f"timeout must be a positive number of seconds, not {timeout!r}")
-    if max_wait is not None and not max_wait >= 0:
+    if max_wait is not None and not (_is_number(max_wait) and max_wait >= 0):
         raise ValueError(f"max_wait must be None or a number of seconds from 0, not {max_wait!r}")
 
 

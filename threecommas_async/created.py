@@ -1,29 +1,139 @@
-"""Finding a SmartTrade again whose create was not answered: among the newest of its account and pair."""
+"""Orders that carry a reference, and finding a SmartTrade again whose create was not answered."""
 
 from __future__ import annotations
 
+import asyncio
+import os
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from threecommas_async.endpoints import LIST_SMART_TRADES
-from threecommas_async.errors import ThreeCommasError
+from msgspec.structs import replace
+
+from threecommas_async.attempt import Finder
+from threecommas_async.endpoints import CREATE_SMART_TRADE, LIST_SMART_TRADES
+from threecommas_async.errors import OutcomeUnknownError, ThreeCommasError
 from threecommas_async.models.order import SmartTradeOrder
-from threecommas_async.models.reference import marker_in, note_of
+from threecommas_async.models.reference import check_reference, marked, marker_in, note_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from threecommas_async.errors import OutcomeUnknownError
+    from threecommas_async.attempt import Deadline
     from threecommas_async.models.smart_trade import SmartTrade
-    from threecommas_async.session import Deadline, Session
+    from threecommas_async.session import Session
 
 PAGE_SIZE: Final = 100
 MAX_PAGES: Final = 10
-CLOCKS_DIFFER: Final = timedelta(minutes=5)
+CLOCKS_DIFFER: Final = timedelta(hours=1)
 """By how much the clock here may be ahead of the API's, which dates the trades."""
+_REMEMBERED: Final = 10_000
 
 
-async def with_marker(
+class References:
+    """The orders with a reference that a client was asked for: one order for each.
+
+    The newest 10 000 are remembered, those of unknown outcome included.
+    """
+
+    def __init__(self) -> None:
+        self._orders: dict[tuple[int, str, str], Placement] = {}
+
+    def placement(self, order: SmartTradeOrder, reference: str) -> Placement:
+        """Return what has become of the order with this reference so far.
+
+        Raises:
+            ValueError: The reference cannot be used, belongs to another order, or does not fit into the note.
+        """
+        name = (order.account_id, order.pair, reference)
+        placement = self._orders.get(name)
+        if placement is None:
+            note = marked(order.note, reference, os.urandom(3).hex())
+            placement = self._orders[name] = Placement(order, replace(order, note=note))
+            while len(self._orders) > _REMEMBERED:
+                del self._orders[next(iter(self._orders))]
+        elif placement.asked != order:
+            raise ValueError(f"reference {reference!r} belongs to another order of {order.pair}")
+        return placement
+
+
+class Placement:
+    """One order that carries a reference.
+
+    Args:
+        asked: The order as it was asked for.
+        order: The order as it is sent, with the marker in its note.
+    """
+
+    __slots__ = ("asked", "lock", "lost", "order", "trade")
+
+    def __init__(self, asked: SmartTradeOrder, order: SmartTradeOrder) -> None:
+        self.asked = asked
+        self.order = order
+        self.lock = asyncio.Lock()
+        self.trade: SmartTrade | None = None
+        self.lost: OutcomeUnknownError | None = None
+
+
+async def place(session: Session, placement: Placement) -> SmartTrade:
+    """Create the trade of an order with a reference, unless that was done; see ``SmartTrades.create``."""
+    # Whoever asks for the same order at the same time waits for the first one to end.
+    async with placement.lock:
+        if placement.trade is None:
+            placement.trade = await _find_lost(session, placement) or await _create(session, placement)
+            if placement.lost is not None:
+                session.forget(placement.lost)
+                placement.lost = None
+        return placement.trade
+
+
+async def _create(session: Session, placement: Placement) -> SmartTrade:
+    finder = Finder(partial(_with_marker, session, placement.order), guarded=False)
+    try:
+        return await session.call(CREATE_SMART_TRADE, body=placement.order, finder=finder)
+    except OutcomeUnknownError as lost:
+        placement.lost = lost
+        raise
+    except asyncio.CancelledError:
+        for cancelled in session.in_flight_unknown:
+            if cancelled.request is placement.order:
+                placement.lost = cancelled
+        raise
+
+
+async def _find_lost(session: Session, placement: Placement) -> SmartTrade | None:
+    """Return the trade of an order whose answer was lost before; None if it may be sent.
+
+    Raises:
+        OutcomeUnknownError: It is not there, and may still be carried out.
+    """
+    lost = placement.lost
+    if lost is None or lost.sent_at is None:
+        return None
+    try:
+        found = await _with_marker(session, placement.order, None, lost.sent_at)
+    except ThreeCommasError as problem:
+        raise _still_lost(lost, f"looking for it failed: {problem}") from problem
+    if found is not None or lost.settled_at is None or session.now() >= lost.settled_at:
+        return found
+    raise _still_lost(
+        lost, f"it may be carried out until {lost.settled_at:%H:%M:%S} UTC, and is not there so far"
+    )
+
+
+def _still_lost(lost: OutcomeUnknownError, reason: str) -> OutcomeUnknownError:
+    return OutcomeUnknownError(
+        f"nothing was sent: the order with reference {lost.reference!r} was lost before, and {reason}",
+        endpoint=lost.endpoint,
+        path=lost.path,
+        attempts=lost.attempts,
+        request=lost.request,
+        sent_at=lost.sent_at,
+        lost_at=lost.lost_at,
+    )
+
+
+async def _with_marker(
     session: Session, order: SmartTradeOrder, deadline: Deadline | None, sent_at: datetime
 ) -> SmartTrade | None:
     """Return the trade that carries the marker of an order; None if there is none.
@@ -33,56 +143,89 @@ async def with_marker(
     """
     wanted = marker_in(order.note)
     found = await _newest(
-        session, order, sent_at, deadline, lambda trade: marker_in(note_of(trade)) == wanted
+        session,
+        lambda trade: marker_in(note_of(trade)) == wanted,
+        account_id=order.account_id,
+        pair=order.pair,
+        since=sent_at - CLOCKS_DIFFER,
+        deadline=deadline,
     )
     if len(found) > 1:
         raise ThreeCommasError(f"several SmartTrades carry {wanted}: {', '.join(str(t.id) for t in found)}")
     return found[0] if found else None
 
 
+async def with_reference(
+    session: Session, reference: str, *, account_id: int, pair: str, since: datetime
+) -> tuple[SmartTrade, ...]:
+    """Return the trades that carry a reference; see ``SmartTrades.find_reference``."""
+    check_reference(reference)
+    if not isinstance(since, datetime) or since.utcoffset() is None:  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+        raise ValueError(f"since must be an aware datetime, such as datetime.now(UTC), not {since!r}")
+    since -= CLOCKS_DIFFER
+    return await _newest(
+        session,
+        lambda trade: trade.reference == reference and _is_since(trade, since),
+        account_id=account_id,
+        pair=pair,
+        since=since,
+    )
+
+
 async def candidates(session: Session, error: OutcomeUnknownError) -> tuple[SmartTrade, ...]:
     """Return the trades that a lost create may have made; see ``SmartTrades.find_created``."""
-    order = error.body
+    order = error.request if isinstance(error, OutcomeUnknownError) else None  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
     if not isinstance(order, SmartTradeOrder):
         raise ValueError("the error is not about the creation of a SmartTrade: it has no order")
+    since = (error.sent_at or session.now()) - CLOCKS_DIFFER
     wanted = marker_in(order.note)
 
     def may_be(trade: SmartTrade) -> bool:
         if wanted is not None:
             return marker_in(note_of(trade)) == wanted
         return (
-            (trade.data.created_at is None or trade.data.created_at >= since)
+            _is_since(trade, since)
             and trade.position.type == order.position.type
             and bool(trade.instant) == bool(order.instant)
             and bool(trade.skip_enter_step) == bool(order.skip_enter_step)
-            and note_of(trade) == (order.note or "")
+            and note_of(trade).split() == (order.note or "").split()
         )
 
-    sent_at = error.sent_at or datetime.now(UTC)
-    since = sent_at - CLOCKS_DIFFER
-    return await _newest(session, order, sent_at, None, may_be)
+    return await _newest(session, may_be, account_id=order.account_id, pair=order.pair, since=since)
+
+
+def _is_since(trade: SmartTrade, since: datetime) -> bool:
+    created_at = _created_at(trade)
+    return created_at is None or created_at >= since
+
+
+def _created_at(trade: SmartTrade) -> datetime | None:
+    at = trade.data.created_at
+    return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
 
 
 async def _newest(
     session: Session,
-    order: SmartTradeOrder,
-    sent_at: datetime,
-    deadline: Deadline | None,
     is_wanted: Callable[[SmartTrade], bool],
+    *,
+    account_id: int,
+    pair: str,
+    since: datetime,
+    deadline: Deadline | None = None,
 ) -> tuple[SmartTrade, ...]:
     found: dict[int, SmartTrade] = {}
-    async for trade in _walk(session, order, sent_at - CLOCKS_DIFFER, deadline):
+    async for trade in _walk(session, account_id, pair, since, deadline):
         if is_wanted(trade):
             found[trade.id] = trade
     return tuple(sorted(found.values(), key=lambda trade: trade.id))
 
 
 async def _walk(
-    session: Session, order: SmartTradeOrder, since: datetime, deadline: Deadline | None
+    session: Session, account_id: int, pair: str, since: datetime, deadline: Deadline | None
 ) -> AsyncGenerator[SmartTrade, None]:
     query = {
-        "account_id": order.account_id,
-        "pair": order.pair,
+        "account_id": account_id,
+        "pair": pair,
         "status": "all",
         "order_by": "created_at",
         "order_direction": "DESC",
@@ -92,11 +235,14 @@ async def _walk(
         page = await session.call(LIST_SMART_TRADES, query={**query, "page": number}, deadline=deadline)
         if page.malformed:
             raise ThreeCommasError(
-                f"{len(page.malformed)} SmartTrades of {order.pair} cannot be read: it may be one of them"
+                f"{len(page.malformed)} SmartTrades of {pair} cannot be read: it may be one of them"
             )
+        dates = [at for at in map(_created_at, page) if at is not None]
+        if dates != sorted(dates, reverse=True):
+            raise ThreeCommasError(f"the SmartTrades of {pair} do not come in the order that was asked for")
         for trade in page:
             yield trade
-        oldest = page[-1].data.created_at if page else None
+        oldest = dates[-1] if dates else None
         if page.received < PAGE_SIZE or (oldest is not None and oldest < since):
             return
-    raise ThreeCommasError(f"more than {MAX_PAGES * PAGE_SIZE} SmartTrades of {order.pair} since {since:%c}")
+    raise ThreeCommasError(f"more than {MAX_PAGES * PAGE_SIZE} SmartTrades of {pair} since {since:%c}")

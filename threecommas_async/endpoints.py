@@ -72,6 +72,13 @@ class Endpoint(Generic[T]):
     read_back: ReadBack[T] | None = None
     is_exit: bool = False
 
+    @property
+    def subject(self) -> str | None:
+        """The path value that must be the ``id`` of the answer; None where the answer has none."""
+        if self.read_back is not None:
+            return self.read_back.parameter
+        return "id" if self.path.endswith("{id}") else None
+
     def __reduce__(self) -> tuple[Any, ...]:
         return find, (self.method, self.path)
 

@@ -28,7 +28,10 @@ All of them can be pickled.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from threecommas_async.models.reference import reference_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -39,6 +42,9 @@ if TYPE_CHECKING:
     from threecommas_async.batch import BatchReport
     from threecommas_async.endpoints import Endpoint
     from threecommas_async.models.smart_trade import SmartTrade
+
+
+_SETTLED: Final = timedelta(minutes=2)
 
 
 class ThreeCommasError(Exception):
@@ -97,11 +103,11 @@ class OutcomeUnknownError(TransportError):
     """The request left and no usable answer came back: it may or may not have been carried out.
 
     What could be done safely to find out has been done. ``SmartTrades.find_created`` looks for the trade of
-    a create; for other calls the trade itself shows what became of it. What failed before the last
-    attempt is in ``__notes__``.
+    a create; for other calls the trade itself shows what became of it. What was tried, attempt by attempt
+    and look by look, is in ``__notes__``.
 
     Attributes:
-        body: What was to be sent: a `SmartTradeOrder` for a create; None for calls without a body.
+        request: What was to be sent: a `SmartTradeOrder` for a create; None for calls without a body.
         sent_at: When the first attempt began that may have been carried out, aware, in UTC.
         lost_at: When the last such attempt was given up, aware, in UTC.
     """
@@ -113,14 +119,29 @@ class OutcomeUnknownError(TransportError):
         endpoint: Endpoint[Any] | None = None,
         path: str = "",
         attempts: int = 1,
-        body: Struct | None = None,
+        request: Struct | None = None,
         sent_at: datetime | None = None,
         lost_at: datetime | None = None,
     ) -> None:
         super().__init__(message, endpoint=endpoint, path=path, attempts=attempts)
-        self.body = body
+        self.request = request
         self.sent_at = sent_at
         self.lost_at = lost_at
+
+    @property
+    def settled_at(self) -> datetime | None:
+        """From when on a search that finds nothing is taken for final: two minutes after ``lost_at``.
+
+        How long the API may be at work on a request whose sender has gone is not documented; gateways give up
+        within a minute as a rule.
+        """
+        return None if self.lost_at is None else self.lost_at + _SETTLED
+
+    @property
+    def reference(self) -> str | None:
+        """The reference of the order that was to be created; None if it had none, or for other calls."""
+        note = getattr(self.request, "note", None)
+        return reference_in(note) if isinstance(note, str) else None
 
 
 class APIStatusError(ThreeCommasError):

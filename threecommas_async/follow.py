@@ -27,8 +27,9 @@ async def until_ended(
     calls: FollowingCalls, trades: Iterable[int | SmartTrade], *, timeout: float, poll_every: float
 ) -> dict[int, SmartTrade]:
     """Poll until all trades have ended; see ``SmartTrades.wait_closed``."""
-    if not poll_every > 0:
-        raise ValueError(f"poll_every must be a positive number of seconds, not {poll_every!r}")
+    for name, seconds in (("timeout", timeout), ("poll_every", poll_every)):
+        if not (isinstance(seconds, int | float) and seconds > 0):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+            raise ValueError(f"{name} must be a positive number of seconds, not {seconds!r}")
     items = [read_item(item) for item in trades]
     ended = {id: trade for id, trade in items if trade and trade.is_terminal}
     left = {id for id, _ in items} - ended.keys()

@@ -7,14 +7,15 @@ and N calls need no longer than ``period * (ceil(N / requests) - 1)`` plus round
   100 slots, each of which admits one request in a period.
 * A request reaches the server some time between its sending and its answer. So the period of a slot
   starts anew when the answer is in; counted from the sending, network jitter puts up to 120 requests
-  into one minute of the server. Where no answer comes, the period starts when it is given up: a request
-  that is stuck in the network for longer than its timeout can still arrive in a later window.
+  into one minute of the server. Where no answer comes, the period is longer by a twelfth and starts when
+  the request is given up: one that is stuck in the network for longer than that can still arrive too late.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
+from bisect import insort
 from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -49,7 +50,8 @@ class RateLimit:
         if isinstance(self.requests, bool) or not isinstance(self.requests, int) or self.requests < 1:  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
             raise ValueError(f"requests must be a whole number of at least 1, not {self.requests!r}")
         for name, seconds in (("period", self.period), ("lockout", self.lockout)):
-            if not (math.isfinite(seconds) and seconds > 0):
+            is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+            if not (is_number and math.isfinite(seconds) and seconds > 0):
                 raise ValueError(f"{name} must be a positive number of seconds, not {seconds!r}")
 
     def floor(self, calls: int) -> float:
@@ -74,6 +76,11 @@ PRO = RateLimit(requests=50, period=60.0, lockout=300.0)
 EXPERT = RateLimit(requests=120, period=60.0, lockout=300.0)
 """The Expert plan: 120 requests a minute (one client in production, 2025-11; not documented)."""
 
+_LATE: Final = 1 / 12
+"""Share of a period by which a request without an answer may be late: 5 s of a minute."""
+_PROBE: Final = 1.0
+"""Seconds that an answer is expected to take while everybody waits for one."""
+_LONGEST_PAUSE: Final = 31 * 86400.0
 _GRACE: Final = 0.5
 """Seconds by which a timer may fire late before a wait counts as longer than it was allowed to be."""
 
@@ -86,6 +93,7 @@ class LimitSnapshot:
         limit: The limit.
         used: Requests in flight, and those whose period is not over.
         free: Requests that could be sent now: ``limit.requests - used``, and 0 during a pause.
+        reserved: How many of the free ones only exits may use.
         waiting: Calls that wait for a permit.
         next_free_at: When the next request can be sent, aware, in UTC; None if now, or if every slot is in
             flight.
@@ -95,6 +103,7 @@ class LimitSnapshot:
     limit: RateLimit
     used: int
     free: int
+    reserved: int
     waiting: int
     next_free_at: datetime | None
     paused_until: datetime | None
@@ -150,14 +159,17 @@ class Limiter:
         "_probing",
         "_queues",
         "_reserve",
+        "_stale",
         "_waiting",
         "limit",
     )
 
     def __init__(self, limit: RateLimit = GENERAL, *, reserve: int | None = None) -> None:
+        if not isinstance(limit, RateLimit):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+            raise ValueError(f"limit must be a RateLimit, not {limit!r}")
         self.limit: RateLimit = limit
         self._reserve = limit.requests // 10 if reserve is None else reserve
-        if not 0 <= self._reserve < limit.requests:
+        if type(self._reserve) is not int or not 0 <= self._reserve < limit.requests:
             raise ValueError(f"reserve must be 0 to {limit.requests - 1}, not {reserve!r}")
         # When each slot that is not in flight is free; they come back in that order, the first at the left.
         self._free_at = deque([-math.inf] * limit.requests)
@@ -169,6 +181,7 @@ class Limiter:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._paused_until = -math.inf
         self._probing = self._probe_is_out = False
+        self._stale = 0  # Requests in flight that left before the pause.
 
     async def acquire(self, *, is_exit: bool = False, max_wait: float | None = None) -> None:
         """Wait for the permit to send one request; `release` it when its answer is in.
@@ -206,11 +219,19 @@ class Limiter:
         Args:
             answered: The request was answered, and not by a 429: a limit that was exceeded is so no longer.
         """
-        now = self._now()
-        self._free_at.append(now + self.limit.period)
-        if self._probing and now >= self._paused_until:  # What was sent before the pause proves nothing.
-            self._probe_is_out = False
-            self._probing = not answered
+        free_at = self._now() + self.limit.period
+        if not answered:
+            free_at += self.limit.period * _LATE
+        if self._free_at and free_at < self._free_at[-1]:
+            insort(self._free_at, free_at)
+        else:
+            self._free_at.append(free_at)
+        if self._probing:
+            if self._stale:  # What was sent before the pause proves nothing.
+                self._stale -= 1
+            else:
+                self._probe_is_out = False
+                self._probing = not answered
         self._changed.set()
 
     def pause(self, seconds: float) -> None:
@@ -219,12 +240,13 @@ class Limiter:
         After it one request at a time goes out until one is answered.
 
         Raises:
-            ValueError: ``seconds`` is not a positive finite number.
+            ValueError: ``seconds`` is not positive, or more than 31 days.
         """
-        if not (math.isfinite(seconds) and seconds > 0):
-            raise ValueError(f"a pause must be a positive number of seconds, not {seconds!r}")
+        if not 0 < seconds <= _LONGEST_PAUSE:
+            raise ValueError(f"a pause must be a positive number of seconds up to 31 days, not {seconds!r}")
         self._paused_until = max(self._paused_until, self._now() + seconds)
         self._probing, self._probe_is_out = True, False
+        self._stale = self.limit.requests - len(self._free_at)
         self._changed.set()
 
     def expected_wait(self, *, is_exit: bool = False) -> float:
@@ -236,7 +258,8 @@ class Limiter:
         place += reserve
         # A slot in flight comes back at its answer and is free one period later.
         free_at = self._free_at[place] if place < len(self._free_at) else now + self.limit.period
-        return max(free_at - now, self._paused_until - now, 0.0) + periods * self.limit.period
+        probe = _PROBE if self._probe_is_out else 0.0
+        return max(free_at - now, self._paused_until - now, probe) + periods * self.limit.period
 
     def snapshot(self) -> LimitSnapshot:
         """Return how the limit is being used now."""
@@ -250,6 +273,7 @@ class Limiter:
             limit=self.limit,
             used=self.limit.requests - free,
             free=0 if self._paused_until > now else free,
+            reserved=0 if self._paused_until > now else min(self._reserve, free),
             waiting=sum(self._waiting),
             next_free_at=instant(max(self._free_at[0], self._paused_until)) if self._free_at else None,
             paused_until=instant(self._paused_until),
@@ -309,6 +333,9 @@ class Limiter:
             if not is_free:
                 return
         self._has_head[is_exit] = False
+
+    def __repr__(self) -> str:
+        return f"<Limiter of {self.limit.requests} requests in {self.limit.period:g} s>"
 
     def _wait(self, is_exit: bool) -> float:
         """Return the seconds until the head of a queue may send; infinite until something happens."""

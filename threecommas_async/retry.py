@@ -17,6 +17,7 @@ from tenacity import (
 
 from threecommas_async import errors
 from threecommas_async.endpoints import CREATE_SMART_TRADE, Endpoint, Replay
+from threecommas_async.models.reference import reference_in
 from threecommas_async.wire import Failure, Progress
 
 if TYPE_CHECKING:
@@ -110,6 +111,11 @@ class History(Progress):
         self.request = request
         self.body = body
 
+    def __str__(self) -> str:
+        note = getattr(self.body, "note", None)
+        reference = reference_in(note) if isinstance(note, str) else None
+        return f"{self.request} ({reference})" if reference else str(self.request)
+
     def begin(self, clock: float) -> float:
         """Take down that an attempt begins.
 
@@ -132,12 +138,12 @@ class History(Progress):
         self.sent_at = self.sent_at or now - timedelta(seconds=clock - self._began)
         self.lost_at = now
 
-    def take_down(self, fault: Fault, *, clock: float, now: datetime) -> None:
-        """Take down how the latest attempt failed; for the clocks see `lost`."""
+    def take_down(self, fault: Fault, *, clock: float, now: datetime) -> str:
+        """Take down how the latest attempt failed, and return it as a line; for the clocks see `lost`."""
         if may_have_acted(fault):
             self.lost(clock, now)
         self.fault = fault
-        self.tell(f"attempt {self.attempts}: {_reason(fault)}")
+        return f"attempt {self.attempts}: {_reason(fault)}"
 
     def tell(self, line: str) -> None:
         """Add a line to the story."""
@@ -260,7 +266,7 @@ def unknown(history: History, reason: str) -> errors.OutcomeUnknownError:
         endpoint=history.endpoint,
         path=history.request.target,
         attempts=history.attempts,
-        body=history.body,
+        request=history.body,
         sent_at=history.sent_at,
         lost_at=history.lost_at,
     )

@@ -7,21 +7,22 @@ import copy
 import logging
 import time
 from collections import deque
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeVar
 
 from threecommas_async import errors, retry, wire
+from threecommas_async.attempt import Attempt, Deadline, Finder
 from threecommas_async.endpoints import Endpoint, Replay
+from threecommas_async.gate import Gate
 from threecommas_async.models.decoding import Page
-from threecommas_async.retry import History, Step
+from threecommas_async.recording import Recorder
+from threecommas_async.retry import Fault, History, Step
 from threecommas_async.wire import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     import msgspec
 
@@ -33,10 +34,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_recordings: ContextVar[tuple[list[wire.Response], ...]] = ContextVar(
-    "threecommas_async_recordings", default=()
-)
-
 _SHORTEST_BAN: Final = 120.0
 """Seconds of the shortest published ban; the longest is 3 days."""
 
@@ -45,69 +42,15 @@ _ONCE: Final = Replay.ONCE  # On Python 3.11 the member of an enum takes a funct
 _SHORTEST_TIMEOUT: Final = 0.001
 """Seconds: to aiohttp a timeout of 0 is none at all."""
 
+_FRESH: Final = 1.0
+"""Seconds for which it is believed that an order is not there."""
+
 _REMEMBERED: Final = 10_000
 """Cancelled writes that are remembered, the newest ones."""
 
 _attempts_log = logging.getLogger("threecommas_async.attempts")
 _limits_log = logging.getLogger("threecommas_async.limits")
 _retry_log = logging.getLogger("threecommas_async.retry")
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One attempt of a call, for those who watch a client at work.
-
-    Args:
-        endpoint: The row of the call.
-        path: Path and query of the request, the path of the base URL included.
-        attempt: Its number among the attempts of the call, from 1.
-        waited: Seconds that it waited for its permit.
-        sent: The request may have left this machine.
-        outcome: HTTP status, or why there is none.
-        elapsed: Seconds from the permit to the end of the attempt.
-    """
-
-    endpoint: Endpoint[Any]
-    path: str
-    attempt: int
-    waited: float
-    sent: bool
-    outcome: int | str
-    elapsed: float
-
-    def __str__(self) -> str:
-        return (
-            f"{self.endpoint.method} {self.path.partition('?')[0]} attempt {self.attempt}: {self.outcome} "
-            f"after {self.elapsed:.3f} s, waited {self.waited:.3f} s for its permit"
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Finder(Generic[T]):
-    """How to find out whether a call took effect whose answer was lost.
-
-    Args:
-        look: Returns what shows the effect, or None where there is none; takes the deadline of the call, and
-            when the first attempt began that may have been carried out.
-        guarded: The API refuses the call once it took effect, so that it can be made again after one look.
-            Otherwise it is made again only if no look of a whole settle time finds it.
-    """
-
-    look: Callable[[Deadline, datetime], Awaitable[T | None]]
-    guarded: bool
-
-
-class Deadline:
-    """The seconds that a call has left; those that it waits for permits do not count.
-
-    Args:
-        left: Seconds.
-    """
-
-    __slots__ = ("left",)
-
-    def __init__(self, left: float) -> None:
-        self.left = left
 
 
 class Session:
@@ -161,10 +104,14 @@ class Session:
         self._clock = clock
         self._now = now
         self._sleep = sleep
-        self._gate = _Gate(clock)
+        self._gate = Gate(clock)
         self._budget = retry.RetryBudget()
         self._unknown: deque[errors.OutcomeUnknownError] = deque(maxlen=_REMEMBERED)
-        self._recording: list[list[wire.Response]] = []
+        self.recorder = Recorder()
+
+    def now(self) -> datetime:
+        """Return the present instant, aware."""
+        return self._now()
 
     @property
     def limiter(self) -> Pacer:
@@ -178,6 +125,12 @@ class Session:
             view._timeout = timeout  # noqa: SLF001 - a copy of its own
         if max_wait is not None:
             view._max_wait = view._patience = max_wait  # noqa: SLF001 - a copy of its own
+        return view
+
+    def _urgent(self) -> Self:
+        """Return a session whose reads go ahead like an exit: they are about what became of a write."""
+        view = copy.copy(self)
+        view._is_exit = True  # noqa: SLF001 - a copy of its own
         return view
 
     def patient(self, *, is_exit: bool = False) -> Self:
@@ -227,37 +180,52 @@ class Session:
             body=body,
         )
         history = History(endpoint, request, body)
-        deadline = deadline or Deadline(self._timeout)
+        try:
+            return await self._make(history, path or {}, finder, deadline or Deadline(self._timeout))
+        except asyncio.CancelledError:
+            if self._may_have_acted(history):
+                self._unknown.append(retry.unknown(history, "the call was cancelled"))
+                _retry_log.warning(
+                    "%s was cancelled after it may have left: see client.in_flight_unknown()", history
+                )
+            raise
+        except errors.ThreeCommasError:
+            raise
+        except Exception as problem:
+            # A limiter or a hook of the caller's has failed: that must not hide an order.
+            if self._may_have_acted(history):
+                raise retry.unknown(history, f"{type(problem).__name__}: {problem}") from problem
+            raise
+
+    async def _make(
+        self, history: History, path: Mapping[str, int], finder: Finder[T] | None, deadline: Deadline
+    ) -> T:
+        endpoint: Endpoint[T] = history.endpoint
+        request = history.request
         # An attempt that may be followed by a look or by another one leaves half of the time to it.
         share = 1.0 if finder is None and endpoint.replay is _ONCE else 0.5
-        try:
-            while True:
-                outcome = await self._attempt(history, deadline, share)
-                history.sent = False
-                if self._recording:
-                    self._record(outcome)
-                if isinstance(outcome, Failure):
-                    fault: retry.Fault = outcome
-                elif outcome.status == 204 and endpoint.read_back:
-                    return await self._read_accepted(history, endpoint.read_back, path or {}, deadline)
-                elif 200 <= outcome.status < 300:
-                    try:
-                        value = wire.read(endpoint, request, outcome)
-                    except errors.DecodeError as error:
-                        fault = error
-                    else:
-                        self._budget.give()
-                        return value
+        while True:
+            outcome = await self._attempt(history, deadline, share, fresh=self._fresh(history, finder))
+            history.sent = False
+            if self.recorder.is_on and isinstance(outcome, wire.Response):
+                self.recorder.record(outcome)
+            if isinstance(outcome, Failure):
+                fault: Fault = outcome
+            elif outcome.status == 204 and endpoint.read_back:
+                return await self._read_accepted(history, endpoint.read_back, path, deadline)
+            elif 200 <= outcome.status < 300:
+                try:
+                    value = wire.read(endpoint, request, outcome, path=path)
+                except errors.DecodeError as error:
+                    fault = error
                 else:
-                    fault = wire.refusal(endpoint, request, outcome, now=self._now())
-                found = await self._recover(
-                    history, fault, finder or self._finder(endpoint, path or {}), deadline
-                )
-                if found is not None:
-                    return found
-        except asyncio.CancelledError:
-            self._remember(history)
-            raise
+                    self._budget.give()
+                    return value
+            else:
+                fault = wire.refusal(endpoint, request, outcome, now=self._now())
+            found = await self._recover(history, fault, finder or self._finder(endpoint, path), deadline)
+            if found is not None:
+                return found
 
     async def close(self) -> None:
         """Close the transport. Calls that wait for a permit end with `ClientStateError` in their turn."""
@@ -274,32 +242,29 @@ class Session:
         """
         self._gate.check()
 
+    def forget(self, error: errors.OutcomeUnknownError) -> None:
+        """Take a cancelled write off the list."""
+        with suppress(ValueError):
+            self._unknown.remove(error)
+
     @property
     def in_flight_unknown(self) -> tuple[errors.OutcomeUnknownError, ...]:
         """The writes that were cancelled after they may have left, oldest first."""
         return tuple(self._unknown)
 
-    @contextmanager
-    def recording(self) -> Generator[list[wire.Response], None, None]:
-        """Collect the answers to the calls that are made inside the block, by this task and its children."""
-        answers: list[wire.Response] = []
-        before = _recordings.get()
-        _recordings.set((*before, answers))
-        self._recording.append(answers)
-        try:
-            yield answers
-        finally:
-            # Not with the token: a generator may be finalised in another context than it began in.
-            _recordings.set(before)
-            self._recording[:] = [other for other in self._recording if other is not answers]
+    def _fresh(self, history: History, finder: Finder[T] | None) -> float | None:
+        """Return how long this attempt may wait for its permit: what a look has seen grows old."""
+        if not history.may_have_acted or finder is None or finder.guarded:
+            return self._max_wait
+        return _FRESH if self._max_wait is None else min(_FRESH, self._max_wait)
 
-    async def _attempt(self, history: History, deadline: Deadline, share: float) -> wire.Response | Failure:
+    async def _attempt(
+        self, history: History, deadline: Deadline, share: float, *, fresh: float | None
+    ) -> wire.Response | Failure:
         asked = self._clock()
         outcome: wire.Response | Failure | None = None
         try:
-            await self._limiter.acquire(
-                is_exit=self._is_exit or history.endpoint.is_exit, max_wait=self._max_wait
-            )
+            await self._limiter.acquire(is_exit=self._is_exit or history.endpoint.is_exit, max_wait=fresh)
             began = history.begin(self._clock())
             try:
                 if self._gate.is_shut:  # It may have been while this call waited for its permit.
@@ -319,34 +284,54 @@ class Session:
                     self._tell(history, outcome, waited=began - asked, elapsed=elapsed)
         except errors.ThreeCommasError as stopped:
             # Nothing more can be sent: what is known of the earlier attempts is the answer.
-            raise stopped if history.fault is None else retry.final_error(history, history.fault) from None
+            raise stopped if history.fault is None else self._end(history, history.fault) from None
 
     async def _recover(
-        self, history: History, fault: retry.Fault, finder: Finder[T] | None, deadline: Deadline
+        self, history: History, fault: Fault, finder: Finder[T] | None, deadline: Deadline
     ) -> T | None:
         """Return what shows that the call took effect; None to send it again."""
         self._heed(fault)
-        history.take_down(fault, clock=self._clock(), now=self._now())
+        self._note(history, history.take_down(fault, clock=self._clock(), now=self._now()))
         step = retry.next_step(history, fault, can_look=finder is not None)
-        _retry_log.info("%s: %s; next: %s", history.request, history.story[-1], step.name)
+        if step is Step.WAIT_FOR_LIMIT and finder and history.may_have_acted and not finder.guarded:
+            step = Step.LOOK  # By the time that the limit is free again the last look is an old one.
         if finder is not None and step in {Step.LOOK, Step.CONFIRM}:
             found = await self._find_out(history, fault, finder, deadline, confirm=step is Step.CONFIRM)
             if found is not None:
                 return found
             if step is Step.CONFIRM:
-                raise retry.final_error(history, fault, took_effect=False)
+                # Of an order that is gone the API says the same as of one that never was.
+                gone = history.endpoint.method == "DELETE" and isinstance(fault, errors.NotFoundError)
+                raise self._end(history, fault, took_effect=None if gone else False)
             if retry.may_act_later(fault) and not finder.guarded:
+                self._note(history, "not sent again: the API may still be at work on it")
                 step = Step.GIVE_UP
         wait = retry.wait_before_resend(self._policy, history.attempts, step=step, left=deadline.left)
-        if wait is None or not (step is Step.WAIT_FOR_LIMIT or self._budget.take()):
-            raise retry.final_error(history, fault)
+        if wait is None:
+            raise self._end(history, fault)
+        if step is not Step.WAIT_FOR_LIMIT and not self._budget.take():
+            self._note(history, "not sent again: the retry budget of the client is used up for now")
+            raise self._end(history, fault)
+        _retry_log.info("%s: to be sent again in %.1f s", history, wait)
         await self._pause(wait, deadline)
         return None
+
+    @staticmethod
+    def _end(history: History, fault: Fault, *, took_effect: bool | None = None) -> errors.ThreeCommasError:
+        error = retry.final_error(history, fault, took_effect=took_effect)
+        if isinstance(error, errors.OutcomeUnknownError):
+            _retry_log.warning("%s ends with an unknown outcome", history)
+        return error
+
+    @staticmethod
+    def _note(history: History, line: str) -> None:
+        history.tell(line)
+        _retry_log.info("%s: %s", history, line)
 
     async def _find_out(
         self,
         history: History,
-        fault: retry.Fault,
+        fault: Fault,
         finder: Finder[T],
         deadline: Deadline,
         *,
@@ -374,16 +359,17 @@ class Session:
                 found = await finder.look(deadline, history.sent_at or self._now())
             except errors.ThreeCommasError as problem:
                 is_absent = False
-                history.tell(f"looking for its effect failed: {problem}")
+                self._note(history, f"looking for its effect failed: {problem}")
                 continue
             if found is not None:
+                _retry_log.info("%s: its effect shows", history)
                 return found
             is_absent = True
-            history.tell("looking for its effect: it does not show")
+            self._note(history, "looking for its effect: it does not show")
             if finder.guarded and not confirm:
                 break
         if not is_absent:
-            raise retry.final_error(history, fault)
+            raise self._end(history, fault)
         return None
 
     def _finder(self, endpoint: Endpoint[T], path: Mapping[str, int]) -> Finder[T] | None:
@@ -395,7 +381,7 @@ class Session:
         self, read_back: ReadBack[T], path: Mapping[str, int], deadline: Deadline, _sent_at: datetime
     ) -> T | None:
         id = path[read_back.parameter]
-        calls = self.patient(is_exit=True)
+        calls = self._urgent()
         orders: Page[Trade] = Page()
         if read_back.orders is not None:
             orders = await calls.call(read_back.orders, path={"smart_trade_id": id}, deadline=deadline)
@@ -408,7 +394,7 @@ class Session:
     ) -> T:
         history.lost(self._clock(), self._now())
         try:
-            return await self.patient(is_exit=True).call(
+            return await self._urgent().call(
                 read_back.endpoint, path={"id": path[read_back.parameter]}, deadline=deadline
             )
         except errors.ThreeCommasError as problem:
@@ -420,14 +406,13 @@ class Session:
         await self._sleep(seconds)
         deadline.left -= seconds
 
-    def _remember(self, history: History) -> None:
+    def _may_have_acted(self, history: History) -> bool:
+        """Whether a call that ends here and now may have been carried out, and is no read."""
         if history.endpoint.replay is Replay.SAFE:
-            return
+            return False
         if history.sent:
             history.lost(self._clock(), self._now())
-        if history.may_have_acted:
-            self._unknown.append(retry.unknown(history, "the call was cancelled"))
-            _retry_log.warning("%s was cancelled after it may have left", history.request)
+        return history.may_have_acted
 
     def _tell(
         self, history: History, outcome: wire.Response | Failure | None, *, waited: float, elapsed: float
@@ -449,13 +434,7 @@ class Session:
             except Exception:  # noqa: BLE001 - the caller's function may raise anything
                 _attempts_log.exception("on_attempt raised; the call goes on")
 
-    def _record(self, outcome: wire.Response | Failure) -> None:
-        if isinstance(outcome, wire.Response):
-            for answers in _recordings.get():
-                if any(answers is wanted for wanted in self._recording):
-                    answers.append(outcome)
-
-    def _heed(self, fault: retry.Fault) -> None:
+    def _heed(self, fault: Fault) -> None:
         match fault:
             case errors.RateLimitedError():
                 seconds = self._seconds_until(fault.retry_at, otherwise=self._limiter.limit.lockout)
@@ -472,43 +451,3 @@ class Session:
 
     def _seconds_until(self, instant: datetime | None, *, otherwise: float) -> float:
         return otherwise if instant is None else (instant - self._now()).total_seconds()
-
-
-class _Gate:
-    """Whether anything may be sent: not once the client is closed, from another loop, or during a ban."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self.is_shut = False
-        self._clock = clock
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._closed = False
-        self._ban: errors.BannedError | None = None
-        self._banned_until = 0.0
-
-    def close(self) -> None:
-        self._closed = self.is_shut = True
-
-    def ban(self, error: errors.BannedError, seconds: float) -> None:
-        self._ban, self._banned_until = error, self._clock() + seconds
-        self.is_shut = True
-
-    def check(self) -> None:
-        if self._closed:
-            raise errors.ClientStateError("the client is closed: nothing was sent")
-        if self._ban and self._clock() < self._banned_until:
-            banned = errors.BannedError(
-                f"nothing was sent: this IP address is banned ({self._ban})",
-                status=self._ban.status,
-                error=self._ban.error,
-                endpoint=self._ban.endpoint,
-                request_id=self._ban.request_id,
-            )
-            banned.until = self._ban.until
-            raise banned
-        loop = asyncio.get_running_loop()
-        if self._loop is None:
-            self._loop = loop
-        elif self._loop is not loop:
-            raise errors.ClientStateError(
-                "the client belongs to another event loop: make one for each loop; nothing was sent"
-            )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import ssl
+from contextlib import AsyncExitStack
 from contextvars import ContextVar
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
@@ -94,6 +95,8 @@ class Transport:
     __slots__ = ("_borrowed", "_origin", "_own", "_proxy", "_tracing")
 
     def __init__(self, base_url: URL, *, session: aiohttp.ClientSession | None, proxy: URL | None) -> None:
+        if session is not None and not isinstance(session, aiohttp.ClientSession):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+            raise ValueError("session must be an aiohttp.ClientSession")
         self._origin = str(base_url.origin())
         self._borrowed = session
         self._own: dict[bool, aiohttp.ClientSession] = {}
@@ -163,18 +166,18 @@ class Transport:
             # Nobody cancelled this task: the connector was closed under it.
             return Failure("the session was closed", progress.sent)
         except Exception as problem:  # noqa: BLE001 - hooks of a borrowed session may raise anything
-            if session.closed and not progress.sent:
-                raise ClientStateError(
-                    "the aiohttp session of the client is closed: nothing was sent"
-                ) from None
-            return Failure(f"{type(problem).__name__} inside the aiohttp session", progress.sent)
+            if not session.closed or progress.sent:
+                return Failure(f"{type(problem).__name__} inside the aiohttp session", progress.sent)
+        # Outside of the handler: the frames of aiohttp, which hold the headers, must not be reachable.
+        raise ClientStateError("the aiohttp session of the client is closed: nothing was sent")
 
     async def close(self) -> None:
         """Close the sessions that were made here."""
-        for session in self._own.values():
-            await session.close()
         if self._borrowed is not None and self._tracing in self._borrowed.trace_configs:
             self._borrowed.trace_configs.remove(self._tracing)
+        async with AsyncExitStack() as stack:
+            for session in self._own.values():
+                stack.push_async_callback(session.close)
 
     def _open(self, new_connection: bool) -> aiohttp.ClientSession:
         session = self._own[new_connection] = aiohttp.ClientSession(

@@ -58,7 +58,9 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     def without_secrets(self, body: bytes) -> bytes:
         """Return bytes of an answer with the key and the signature of this request masked."""
         for name in (_APIKEY, _SIGNATURE):
-            body = body.replace(self.headers[name].encode(), b"***")
+            secret = self.headers[name]
+            for spelling in (secret, secret.replace("/", "\\/"), quote(secret, safe="")):
+                body = body.replace(spelling.encode(), b"***")
         return body
 
     def mask(self, text: str) -> str:
@@ -174,19 +176,25 @@ def encode_query(parameters: Mapping[str, object]) -> str:
     )
 
 
-def read(endpoint: Endpoint[T], request: Request, response: Response) -> T:
+def read(
+    endpoint: Endpoint[T], request: Request, response: Response, *, path: Mapping[str, int] | None = None
+) -> T:
     """Return the value of an answer whose status is 2xx.
 
     Args:
         endpoint: The row of the call.
         request: What was sent; its secrets are masked in the error.
         response: What came back.
+        path: Values of the path template: an answer about another trade is none.
 
     Raises:
-        DecodeError: The body does not fit the type of the call.
+        DecodeError: The body does not fit the type of the call, or is about another trade.
     """
     try:
-        return endpoint.decode(response.body)
+        value: Any = endpoint.decode(response.body)
+        if not path or (subject := endpoint.subject) is None or value.id == path[subject]:
+            return cast("T", value)
+        what = f"it is about another trade, {value.id}"
     except DECODING_ERRORS as problem:
         what = "an empty body" if not response.body.strip() else f"{type(problem).__name__}: {problem}"
     raise errors.DecodeError(
@@ -212,8 +220,8 @@ def refusal(
     content = _error_object(response.body)
     error = content.get("error")
     described = content.get("error_description")
-    text = request.mask(_excerpt(error if isinstance(error, str) else response.body.decode(errors="replace")))
-    description = request.mask(_excerpt(described)) if isinstance(described, str) else None
+    text = _excerpt(request.mask(error if isinstance(error, str) else response.body.decode(errors="replace")))
+    description = _excerpt(request.mask(described)) if isinstance(described, str) else None
     attributes = {
         request.mask(key): tuple(map(request.mask, messages))
         for key, messages in _attributes(content.get("error_attributes")).items()
@@ -302,7 +310,7 @@ def _advice(kind: type[errors.APIStatusError], refusal: str, endpoint: Endpoint[
 
 def _request_id(request: Request, response: Response) -> str | None:
     request_id = response.headers.get("X-Request-Id")
-    return None if request_id is None else request.mask(_excerpt(request_id))
+    return None if request_id is None else _excerpt(request.mask(request_id))
 
 
 def _classify(status: int, error: str) -> type[errors.APIStatusError]:

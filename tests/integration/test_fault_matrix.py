@@ -357,7 +357,7 @@ class Scene:
         match self._call.kind:
             case "create":
                 assert trade.id >= 100
-                assert (trade.note_raw or "").startswith("mine")
+                assert "mine" in (trade.note_raw or "")
             case "close_by_market":
                 assert (trade.id, trade.status.code) == (7, "panic_sell_pending")
             case "set_note":

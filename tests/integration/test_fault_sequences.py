@@ -231,7 +231,7 @@ async def test_an_order_whose_deadline_cuts_the_looks_short_is_not_sent_again() 
 async def test_a_look_for_a_create_reads_the_newest_trades_of_its_account_and_pair() -> None:
     _, server = await ends_with("create r1", DONE)
     order, look = server.received
-    assert re.search(rb'"note":"mine \[ref:r1:[0-9a-f]{6}\]"', order.body)
+    assert re.search(rb'"note":"\[ref:r1:[0-9a-f]{6}\] mine"', order.body)
     query = kind_of(look.request_line)[2]
     assert {name: query[name] for name in query if name not in {"page", "status"}} == {
         "account_id": ["1"],

@@ -316,7 +316,7 @@ async def test_a_read_is_repeated_until_it_is_answered() -> None:
         RawServer(drop, answer(b"<html>", status="502 Bad Gateway"), answer()) as server,
         ThreeCommas("k", "s", base_url=server.base_url) as client,
     ):
-        assert (await client.smart_trades.get(1)).id == 7
+        assert (await client.smart_trades.get(7)).id == 7
     assert len(server.received) == 3
 
 

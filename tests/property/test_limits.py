@@ -69,7 +69,7 @@ def plans(draw: st.DrawFn) -> Plan:
         requests,
         draw(st.integers(0, requests - 1)),
         draw(st.lists(callers, min_size=1, max_size=40)),
-        draw(st.lists(st.tuples(seconds, seconds), max_size=2)),
+        draw(st.lists(st.tuples(seconds, seconds.map(lambda length: length + 0.001)), max_size=2)),
     )
 
 
@@ -111,7 +111,7 @@ async def carry_out(plan: Plan) -> Record:
         *(come(number, caller) for number, caller in enumerate(plan.callers)),
         *(pause(at, length) for at, length in plan.pauses),
     )
-    await asyncio.sleep(PERIOD + max((length for _, length in plan.pauses), default=0) + 1)
+    await asyncio.sleep(2 * PERIOD + max((length for _, length in plan.pauses), default=0) + 1)
     record.free = limiter.snapshot().free
     return record
 

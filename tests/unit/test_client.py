@@ -296,7 +296,8 @@ async def test_a_method_makes_its_documented_call(
 ) -> None:
     url = f"https://api.3commas.io/public/api{path}"
     with aioresponses() as api:
-        api.add(url, method, body=sample(answer), status=int(answer[-3:]), content_type="application/json")
+        body = json.dumps(json.loads(sample(answer)) | {"id": 1})
+        api.add(url, method, body=body, status=int(answer[-3:]), content_type="application/json")
         async with ThreeCommas(KEY, SECRET, mode="paper") as client:
             trade = await call(client.smart_trades)
         assert sum(map(len, api.requests.values())) == 1
@@ -305,7 +306,7 @@ async def test_a_method_makes_its_documented_call(
 
 async def test_raw_answers_are_kept_beside_their_typed_form(sample: Callable[[str], bytes]) -> None:
     url = "https://api.3commas.io/public/api/v2/smart_trades/1"
-    body = sample("smart_trades.get/200")
+    body = json.dumps(json.loads(sample("smart_trades.get/200")) | {"id": 1}).encode()
     with aioresponses() as api:
         api.get(url, body=body, headers={"X-Request-Id": "r-9"}, repeat=True)
         api.delete(url, status=400, body=sample("smart_trades.cancel/400"))

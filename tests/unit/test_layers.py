@@ -12,14 +12,17 @@ import threecommas_async
 
 PACKAGE = Path(threecommas_async.__file__).parent
 LAYERS = (
-    "errors",
     "models",
+    "errors",
     "limits",
     "endpoints",
     "signing",
     "wire",
     "retry",
     "transport",
+    "attempt",
+    "gate",
+    "recording",
     "session",
     "created",
     "batch",

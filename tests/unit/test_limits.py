@@ -377,6 +377,7 @@ def test_a_snapshot_says_how_the_limit_is_being_used() -> None:
         await limiter.acquire()
         waiters = [asyncio.create_task(limiter.acquire()) for _ in range(2)]
         await asyncio.sleep(20)
+        assert Limiter(GENERAL).snapshot().reserved == 10
         full = limiter.snapshot()
         assert (full.used, full.free, full.waiting) == (3, 0, 2)
         for waiter in waiters:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import TYPE_CHECKING
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests import virtual_time
 from tests.scripted_api import LOST, Script, new_session
-from threecommas_async import LimitWaitError, endpoints
+from threecommas_async import LimitWaitError, NotSentError, endpoints
 from threecommas_async.client import MAX_WAIT, ThreeCommas
 from threecommas_async.limits import Limiter, Pacer, RateLimit
 from threecommas_async.resources.smart_trades import SmartTrades
@@ -40,8 +41,7 @@ def test_a_close_goes_ahead_of_500_waiting_reads_and_so_does_the_look_at_its_eff
         limiter = Limiter(RateLimit(requests=100, period=60, lockout=300), reserve=2)
         session = new_session(script, limiter=limiter)
         reads = [
-            asyncio.create_task(session.call(endpoints.GET_SMART_TRADE, path={"id": number}))
-            for number in range(1, 601)
+            asyncio.create_task(session.call(endpoints.GET_SMART_TRADE, path={"id": 7})) for _ in range(600)
         ]
         await asyncio.sleep(1)
         assert len(script.sent) == 98
@@ -113,13 +113,13 @@ def test_after_a_429_everybody_waits_and_one_goes_first() -> None:
     async def main() -> None:
         session = new_session(script)
         await asyncio.gather(
-            session.call(endpoints.GET_SMART_TRADE, path={"id": 1}),
+            session.call(endpoints.GET_SMART_TRADE, path={"id": 7}),
             *(delayed(session) for _ in range(5)),
         )
 
     async def delayed(session: Session) -> None:
         await asyncio.sleep(2)
-        await session.call(endpoints.GET_SMART_TRADE, path={"id": 2})
+        await session.call(endpoints.GET_SMART_TRADE, path={"id": 7})
 
     virtual_time.run(main())
     # A pause of 300 s; a wrong guess that costs one request and another pause; then all.
@@ -132,3 +132,63 @@ def test_clients_of_one_process_can_share_a_limiter() -> None:
     assert {id(client.limits) for client in clients} == {id(limiter)}
     assert isinstance(limiter, Pacer)
     assert clients[0].limits.limit.requests == 5
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"timeout": "30"},
+        {"timeout": None},
+        {"timeout": True},
+        {"timeout": math.nan},
+        {"max_wait": "5"},
+        {"max_wait": True},
+        {"max_wait": -1},
+        {"limits": Limiter},
+        {"limits": 100},
+        {"session": 5},
+        {"on_attempt": 5},
+    ],
+)
+def test_options_of_the_wrong_kind_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(options))):
+        ThreeCommas("k", "s", **options)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda trades: trades.create({"account_id": 1}, validate=False),
+        lambda trades: trades.create(None, reference="r", validate=False),
+        lambda trades: trades.update(7, None, validate=False),
+        lambda trades: trades.set_note(7, 5, validate=False),
+        lambda trades: trades.list(page=True),
+        lambda trades: trades.list(page="1"),
+        lambda trades: trades.list(per_page="5"),
+        lambda trades: trades.list(pair=5),
+        lambda trades: trades.list(base=True),
+        lambda trades: trades.find_created(NotSentError("no order")),
+        lambda trades: trades.find_created(None),
+        lambda trades: trades.wait_closed([7], timeout=math.nan),
+        lambda trades: trades.wait_closed([7], timeout="5"),
+        lambda trades: trades.close_many([7], on_progress=5),
+    ],
+)
+def test_arguments_of_the_wrong_kind_are_refused_before_anything_is_sent(call: Any) -> None:
+    script = Script({"GET": [OPEN], "POST": [CLOSING], "PATCH": [OPEN]})
+
+    async def main() -> None:
+        await call(SmartTrades(new_session(script)))
+
+    with pytest.raises(ValueError, match=r"must be|not about the creation|page"):
+        virtual_time.run(main())
+    assert script.sent == []
+
+
+def test_a_limit_of_the_wrong_kind_is_refused() -> None:
+    for wrong in ((100, Decimal(60), 300), (100, "60", 300), (100, True, 300)):
+        with pytest.raises(ValueError, match="period must be"):
+            RateLimit(*wrong)  # pyright: ignore[reportArgumentType]
+    for limit, reserve in ((5, None), (RateLimit(10, 1.0, 1.0), "1"), (RateLimit(10, 1.0, 1.0), 0.5)):
+        with pytest.raises(ValueError, match="must be"):
+            Limiter(limit, reserve=reserve)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]

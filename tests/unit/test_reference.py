@@ -13,12 +13,14 @@ import pytest
 from tests import virtual_time
 from tests.scripted_api import LOST, NOT_SENT, REFUSED_422, SILENCE, START, Script, new_session
 from threecommas_async import SmartTrade, SmartTradeOrder, errors
+from threecommas_async.limits import Limiter, RateLimit
 from threecommas_async.models.reference import marked, marker_in, reference_in
 from threecommas_async.resources.smart_trades import SmartTrades
 from threecommas_async.wire import Failure, Response
 
 ORDER = SmartTradeOrder.simple_buy(account_id=5, pair="USDT_BTC", units="0.5", note="by my bot")
 GATEWAY_504 = Response(504, {}, b"")
+LIMITED_20_S = Response(429, {"Retry-After": "20"}, b'{"error":"Rate limit exceeded"}')
 
 
 class Exchange(Script):
@@ -32,6 +34,7 @@ class Exchange(Script):
         self.lists_fail = 0
         self._executes = list(executes)
         self._late = late
+        self.ahead = 0.0
 
     async def send(self, request: Any, **options: Any) -> Response | Failure:
         now = asyncio.get_running_loop().time()
@@ -45,7 +48,9 @@ class Exchange(Script):
         return await super().send(request, **options)
 
     def add(self, at: float, **fields: Any) -> None:
-        created = {"created_at": (START + timedelta(seconds=at)).isoformat().replace("+00:00", "Z")}
+        created = {
+            "created_at": (START + timedelta(seconds=at + self.ahead)).isoformat().replace("+00:00", "Z")
+        }
         trade = {
             "id": len(self.trades) + 1,
             "status": {"basic_type": "created"},
@@ -80,20 +85,64 @@ def create(exchange: Exchange, *, times: int = 1, reference: str | None = "r-1",
     return virtual_time.run(main())
 
 
-def test_the_marker_follows_the_users_own_note() -> None:
+def test_the_marker_stands_before_the_users_own_note() -> None:
     exchange = Exchange([CREATED])
     assert create(exchange).id == 99
     note = json.loads(exchange.sent[0][1].body)["note"]
-    assert note.startswith("by my bot [ref:r-1:")
+    assert note.startswith("[ref:r-1:")
+    assert note.endswith("] by my bot")
     assert reference_in(note) == "r-1"
     assert len(note) == len("by my bot ") + len("[ref:r-1:]") + 6
     assert exchange.methods == "POST"
 
 
-def test_each_order_has_a_marker_of_its_own() -> None:
+def test_each_client_has_a_marker_of_its_own_for_a_reference() -> None:
+    notes = set()
+    for _ in range(2):
+        exchange = Exchange([CREATED])
+        create(exchange)
+        notes.add(json.loads(exchange.sent[0][1].body)["note"])
+    assert len(notes) == 2
+
+
+def test_a_reference_that_is_asked_for_again_is_the_same_trade() -> None:
     exchange = Exchange([CREATED])
-    create(exchange, times=2)
-    assert len({json.loads(request.body)["note"] for _, request in exchange.sent}) == 2
+    assert create(exchange, times=3).id == 99
+    assert exchange.methods == "POST"
+
+
+def test_a_reference_that_is_asked_for_twice_at_once_is_one_order() -> None:
+    exchange = Exchange([CREATED])
+
+    async def main() -> set[int]:
+        session = new_session(exchange)
+        trades = SmartTrades(session)
+        view = trades.with_session(session.with_options(timeout=9, max_wait=None))
+        calls = (trades.create(ORDER, reference="r-1"), view.create(ORDER, reference="r-1"))
+        return {trade.id for trade in await asyncio.gather(*calls)}
+
+    assert virtual_time.run(main()) == {99}
+    assert exchange.methods == "POST"
+
+
+def test_a_reference_belongs_to_one_order() -> None:
+    exchange = Exchange([CREATED])
+
+    async def main() -> None:
+        trades = SmartTrades(new_session(exchange))
+        await trades.create(ORDER, reference="r-1")
+        other = SmartTradeOrder.simple_buy(account_id=5, pair="USDT_BTC", units="0.6", note="by my bot")
+        with pytest.raises(ValueError, match="belongs to another order"):
+            await trades.create(other, reference="r-1")
+
+    virtual_time.run(main())
+    assert exchange.methods == "POST"
+
+
+def test_a_reference_whose_order_was_refused_can_be_used_again() -> None:
+    exchange = Exchange([REFUSED_422, CREATED])
+    assert create(exchange, times=2).id == 99
+    assert exchange.methods == "POST POST"
 
 
 @pytest.mark.parametrize("lost", [LOST, SILENCE, GATEWAY_504, Response(201, {}, b"")])
@@ -107,6 +156,12 @@ def test_an_order_whose_answer_was_lost_is_found_by_its_marker(lost: Response | 
         "/public/api/v2/smart_trades?account_id=5&order_by=created_at&order_direction=DESC&page=1"
         "&pair=USDT_BTC&per_page=100&status=all"
     )
+
+
+def test_an_order_is_found_by_its_marker_however_wrong_the_clock_here_is() -> None:
+    exchange = Exchange([LOST], executes=(True,))
+    exchange.ahead = -86400
+    assert create(exchange).id == 1
 
 
 def test_an_order_that_is_carried_out_late_is_found_within_the_settle_time() -> None:
@@ -164,6 +219,30 @@ def test_two_orders_with_the_marker_are_an_error_and_no_guess() -> None:
     assert caught.value.__notes__[-1].endswith("]: 1, 2")
 
 
+def test_a_list_in_another_order_proves_no_absence() -> None:
+    exchange = Exchange([LOST, CREATED])
+    for at in (-20, -10):
+        exchange.add(at)
+    exchange.trades.reverse()
+    error = create(exchange)
+    assert type(error) is errors.OutcomeUnknownError
+    assert "do not come in the order" in error.__notes__[-1]
+
+
+def test_an_order_is_not_sent_again_on_the_strength_of_an_old_look() -> None:
+    exchange = Exchange([LOST, CREATED], executes=(True,), late=30)
+    limiter = Limiter(RateLimit(requests=4, period=60, lockout=300), reserve=0)
+    error = create(exchange, limiter=limiter)
+    assert type(error) is errors.OutcomeUnknownError
+    assert exchange.methods == "POST GET GET GET"
+
+
+def test_after_a_429_an_order_is_looked_for_again_before_it_is_sent_again() -> None:
+    exchange = Exchange([LOST, LIMITED_20_S, CREATED], executes=(True,), late=20)
+    assert create(exchange).id == 1
+    assert exchange.methods == "POST GET GET GET POST GET"
+
+
 def test_a_list_that_cannot_be_read_in_full_proves_no_absence() -> None:
     exchange = Exchange([LOST, CREATED])
     exchange.add(0, id=None)
@@ -175,8 +254,7 @@ def test_a_list_that_cannot_be_read_in_full_proves_no_absence() -> None:
 def test_pages_are_read_until_they_are_older_than_the_order() -> None:
     exchange = Exchange([LOST, CREATED])
     for number in range(250):
-        exchange.add(-400 - number)
-    exchange.trades.reverse()
+        exchange.add(-4000 + number)
     assert create(exchange).id == 99
     pages = [request.target.split("&page=")[1][0] for _, request in exchange.sent if request.method == "GET"]
     assert pages == ["1", "1", "1"]
@@ -205,15 +283,59 @@ def test_the_reference_of_a_lost_order_finds_it_the_next_time() -> None:
         another = await trades.create(ORDER, reference="r-1")
         return [found.id, another.id]
 
-    assert virtual_time.run(main()) == [1, 99]
-    assert exchange.methods == "POST GET GET GET GET POST"
+    assert virtual_time.run(main()) == [1, 1]
+    assert exchange.methods == "POST GET GET GET GET"
 
 
-def test_the_reference_of_a_lost_order_is_used_again_if_it_never_came() -> None:
+def test_a_lost_order_is_sent_again_only_when_it_can_come_no_more() -> None:
     exchange = Exchange([SILENCE, CREATED])
-    assert create(exchange, times=2).id == 99
-    assert exchange.methods == "POST GET GET GET GET POST"
+
+    async def main() -> int:
+        trades = SmartTrades(new_session(exchange))
+        unknown: list[errors.OutcomeUnknownError] = []
+        for _ in range(3):
+            with pytest.raises(errors.OutcomeUnknownError) as caught:
+                await trades.create(ORDER, reference="r-1")
+            unknown.append(caught.value)
+            await asyncio.sleep(30)
+        assert {error.reference for error in unknown} == {"r-1"}
+        assert {error.settled_at for error in unknown} == {START + timedelta(seconds=121)}
+        assert "nothing was sent" in str(unknown[-1])
+        await asyncio.sleep(31)
+        return (await trades.create(ORDER, reference="r-1")).id
+
+    assert virtual_time.run(main()) == 99
+    assert exchange.methods == "POST GET GET GET" + " GET" * 3 + " POST"
     assert exchange.sent[0][1].body == exchange.sent[-1][1].body
+
+
+def test_a_lost_order_that_cannot_be_looked_for_stays_unknown() -> None:
+    exchange = Exchange([SILENCE])
+    exchange.lists_fail = 1000
+    error = create(exchange, times=2)
+    assert type(error) is errors.OutcomeUnknownError
+    assert "nothing was sent" in str(error)
+    assert "POST" not in exchange.methods[4:]
+
+
+def test_trades_are_found_by_their_reference_after_a_restart() -> None:
+    exchange = Exchange([])
+    exchange.add(-3601, note="[ref:r-1:000000]")
+    exchange.add(-3599, note="[ref:r-1:abcdef]")
+    exchange.add(0, note="[ref:r-2:000000]")
+
+    async def main() -> list[int]:
+        trades = SmartTrades(new_session(exchange))
+        with pytest.raises(ValueError, match="reference must be"):
+            await trades.find_reference("a b", account_id=5, pair="USDT_BTC", since=START)
+        with pytest.raises(ValueError, match="since must be an aware datetime"):
+            await trades.find_reference(
+                "r-1", account_id=5, pair="USDT_BTC", since=START.replace(tzinfo=None)
+            )
+        found = await trades.find_reference("r-1", account_id=5, pair="USDT_BTC", since=START)
+        return [trade.id for trade in found]
+
+    assert virtual_time.run(main()) == [2]
 
 
 def test_the_reference_of_a_cancelled_order_finds_it_the_next_time() -> None:
@@ -235,7 +357,7 @@ def test_without_a_reference_a_lost_order_is_unknown_at_once_and_carries_its_ord
     exchange = Exchange([LOST])
     error = create(exchange, reference=None)
     assert type(error) is errors.OutcomeUnknownError
-    assert error.body == ORDER
+    assert (error.request, error.reference) == (ORDER, None)
     assert "find_created" in str(error)
     assert exchange.methods == "POST"
 
@@ -243,9 +365,9 @@ def test_without_a_reference_a_lost_order_is_unknown_at_once_and_carries_its_ord
 def test_candidates_for_a_lost_order_without_reference() -> None:
     exchange = Exchange([LOST])
     same = {"note": "by my bot"}
-    exchange.add(-301, **same)  # Before the order left, by more than clocks differ.
-    exchange.add(-299, **same)
-    exchange.add(1, **same, id=42)
+    exchange.add(-3601, **same)  # Before the order left, by more than clocks differ.
+    exchange.add(-3599, **same)
+    exchange.add(1, note="by  my bot\n", id=42)
     exchange.add(1, note="by hand")
     exchange.add(1, **same, position={"type": "sell"})
     exchange.add(1, **same, instant=False)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 
@@ -13,7 +14,7 @@ from threecommas_async import SmartTradeOrder, endpoints, errors, wire
 from threecommas_async.models.encoding import encode_body
 from threecommas_async.models.order_groups import OrderValue
 from threecommas_async.signing import HmacCredentials
-from threecommas_async.wire import Response
+from threecommas_async.wire import Request, Response
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -315,3 +316,29 @@ def test_every_2xx_is_success() -> None:
     for status in (200, 201, 202):
         trade = wire.read(endpoints.GET_SMART_TRADE, REQUEST, Response(status, {}, b'{"id":1,"status":{}}'))
         assert trade.id == 1
+
+
+def test_an_answer_about_another_trade_is_none() -> None:
+    other = Response(200, {}, b'{"id":2,"status":{}}')
+    for row, path in (
+        (endpoints.GET_SMART_TRADE, {"id": 1}),
+        (endpoints.CLOSE_BY_MARKET, {"id": 1}),
+        (endpoints.CLOSE_TRADE, {"smart_trade_id": 1, "trade_id": 2}),
+    ):
+        with pytest.raises(errors.DecodeError, match="about another trade, 2"):
+            wire.read(row, REQUEST, other, path=path)
+    assert wire.read(endpoints.CLOSE_TRADE, REQUEST, other, path={"smart_trade_id": 2, "trade_id": 1}).id == 2
+    assert wire.read(endpoints.CREATE_SMART_TRADE, REQUEST, other).id == 2
+
+
+def test_a_secret_that_is_cut_or_spelled_otherwise_is_masked_all_the_same() -> None:
+    signature = "ab/cd+ef/" * 30
+    request = Request("GET", "/x", b"", {"Apikey": "the-api-key-of-a-user", "Signature": signature})
+    for spelling in (signature, signature.replace("/", "\\/"), quote(signature, safe="")):
+        text = f"{'x' * 290} the-api-key-of-a-user {spelling}"
+        failure = wire.refusal(
+            endpoints.GET_SMART_TRADE, request, Response(500, {"X-Request-Id": text}, text.encode()), now=NOW
+        )
+        for shown in (str(failure), failure.error, failure.request_id or "", request.mask(spelling)):
+            assert "the-api" not in shown
+            assert "cd" not in shown

@@ -59,8 +59,10 @@ def is_target_closed(_trade: SmartTrade, orders: Page[Trade], path: Mapping[str,
 
 
 def is_order_cancelled(trade: SmartTrade, orders: Page[Trade], path: Mapping[str, int]) -> bool:
-    """Whether the order is withdrawn or gone; without its last target or stop the whole trade goes."""
-    if is_cancelled(trade, orders, path):
-        return True
-    states = [order.status for order in orders if order.id == path["trade_id"]]
-    return not orders.malformed and _WITHDRAWN.issuperset(states)
+    """Whether the order is withdrawn; without its last target or stop the whole trade goes.
+
+    That it is not in the list proves nothing: it may never have been there.
+    """
+    return is_cancelled(trade, orders, path) or any(
+        order.id == path["trade_id"] and order.status in _WITHDRAWN for order in orders
+    )

@@ -2,31 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import copy
 import logging
-import os
-from datetime import UTC, datetime
-from functools import partial
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Self, get_args
 
-from msgspec.structs import replace
-
 from threecommas_async import batch, created, endpoints, follow
-from threecommas_async.errors import OutcomeUnknownError
 from threecommas_async.models import rules
-from threecommas_async.models.order import FundsOrder, Note
+from threecommas_async.models.order import FundsOrder, Note, SmartTradeOrder, SmartTradeUpdate
 from threecommas_async.models.order_groups import OrderValue, exact
-from threecommas_async.models.reference import marked
 from threecommas_async.resources.walk import PAGE_SIZE, SmartTradeWalk
-from threecommas_async.session import Finder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from threecommas_async.batch import BatchReport, IdsOrTrades, OnUnfilled, Verdict
+    from threecommas_async.errors import OutcomeUnknownError
     from threecommas_async.models.decoding import Page
-    from threecommas_async.models.order import SmartTradeOrder, SmartTradeUpdate
     from threecommas_async.models.order_groups import MarketOrLimit, Number
     from threecommas_async.models.smart_trade import SmartTrade
     from threecommas_async.models.trade import ReduceFundsInfo, Trade
@@ -53,8 +45,7 @@ class SmartTrades:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        # Of the references whose orders were lost: the note that was sent, and when it was.
-        self._unresolved: dict[tuple[int, str, str], tuple[str, datetime]] = {}
+        self._references = created.References()
 
     def with_session(self, session: Session) -> Self:
         """Return these calls over another session that shares everything with this one but its options."""
@@ -104,10 +95,13 @@ class SmartTrades:
             ValueError: ``page`` or ``per_page`` is out of range, a filter has a value that the API does not
                 know, or an instant is naive. Nothing was sent.
         """
-        if page < 1 or not 1 <= per_page <= PAGE_SIZE:
+        if not (_is_whole(page) and _is_whole(per_page) and page >= 1 and 1 <= per_page <= PAGE_SIZE):
             raise ValueError(f"page must be at least 1 and per_page 1 to {PAGE_SIZE}: {page!r}, {per_page!r}")
-        if account_id is not None and (isinstance(account_id, bool) or not isinstance(account_id, int)):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+        if account_id is not None and not _is_whole(account_id):
             raise ValueError(f"account_id must be a whole number, not {account_id!r}")
+        for name, text in (("pair", pair), ("base", base), ("quote", quote)):
+            if text is not None and not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+                raise ValueError(f"{name} must be text, not {text!r}")
         for name, instant in (("from_", from_), ("to", to)):
             if instant is not None and (not isinstance(instant, datetime) or instant.utcoffset() is None):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
                 raise ValueError(
@@ -209,68 +203,78 @@ class SmartTrades:
         Accepted is not filled: the trade comes back as ``created`` or ``waiting_position``.
 
         The API knows no idempotency keys. So without a reference the order is sent again only if it provably
-        never left. With one, the note ends with a marker, and after a lost answer the newest trades of the
+        never left. With one, the note begins with a marker, and after a lost answer the newest trades of the
         account and pair are searched for it, for the 7 s of the settle time: found, it is the answer; else
-        the order is sent again, unless the API may still be at work on it. A later call with the same
-        reference, after one that ended unknown or was cancelled, looks for that order before it sends
-        anything (this client remembers it; another process does not). ``SmartTrade.reference`` reads it back.
+        the order is sent again, unless the API may still be at work on it.
+
+        For this client (and its views) a reference is one order: who asks for it again, or at the same time,
+        gets the same trade as it was when created. If the first time ended unknown or was cancelled, the
+        order is searched first, and sent again only two minutes after it was lost. Another process, or this
+        one after a restart, knows nothing of that: search with `find_reference` before you ask for it there.
 
         Args:
             order: The order; `SmartTradeOrder` has a constructor for each of the six kinds.
-            reference: Your name for this order: 1 to 64 letters, digits and ``_ . -``. One order, one
-                reference. The marker takes 13 characters of the note besides, and a space after your text.
+            reference: Your name for this order: 1 to 64 letters, digits and ``_ . -``. The marker takes 13
+                characters of the note besides, and a space before your text.
             validate: Hold the order against the documented rules first; False sends it as it is, for the day
                 when the server's rules change.
 
         Raises:
-            ValueError: The order breaks documented rules, the reference cannot be used, or it does not fit
-                into the note; nothing was sent.
+            ValueError: The order breaks documented rules, the reference cannot be used, belongs to another
+                order, or does not fit into the note; nothing was sent.
             InvalidRequestError: The order was refused; ``attributes`` say which value and why.
             PermissionDeniedError: The account is not yours, or the key may not trade.
             OutcomeUnknownError: The answer was lost, and looking for the order, if it has a reference, could
                 not tell either: `find_created` lists what it may have made.
         """
+        _check_request("the order", order, SmartTradeOrder)
         if validate:
             rules.check_order(order)
         if reference is None:
             return await self._session.call(endpoints.CREATE_SMART_TRADE, body=order)
-        note = marked(order.note, reference, os.urandom(3).hex())
-        name = (order.account_id, order.pair, reference)
-        if (earlier := self._unresolved.get(name)) is not None:
-            note, lost_at = earlier
-            found = await created.with_marker(self._session, replace(order, note=note), None, lost_at)
-            if found is not None:
-                del self._unresolved[name]
-                return found
-        order = replace(order, note=note)
-        finder = Finder(partial(created.with_marker, self._session, order), guarded=False)
-        try:
-            trade = await self._session.call(endpoints.CREATE_SMART_TRADE, body=order, finder=finder)
-        except (OutcomeUnknownError, asyncio.CancelledError):
-            self._unresolved.setdefault(name, (note, datetime.now(UTC)))
-            raise
-        self._unresolved.pop(name, None)
-        return trade
+        return await created.place(self._session, self._references.placement(order, reference))
 
     async def find_created(self, error: OutcomeUnknownError, /) -> tuple[SmartTrade, ...]:
         """List the trades that a `create` may have made whose answer was lost.
 
         With a reference that is the trade that carries its marker. Without one it is every trade of that
-        account and pair that was created since five minutes before the order left, with the side, the kind
+        account and pair that was created since an hour before the order left, with the side, the kind
         and the note of the order: look at the amounts. One request for 100 trades since then.
 
         Args:
             error: What `create` raised, or one of ``client.in_flight_unknown()``.
 
         Returns:
-            The trades, the oldest first. None of them means that there is no order so far: the API may
-            still be at work on it for some time after a timeout.
+            The trades, the oldest first. None of them means that there is no order so far; after
+            ``error.settled_at``, that there is none.
 
         Raises:
             ValueError: The error is about another call; nothing was sent.
             ThreeCommasError: Also where a trade of the list cannot be read: it may be the one.
         """
         return await created.candidates(self._session.patient(), error)
+
+    async def find_reference(
+        self, reference: str, /, *, account_id: int, pair: str, since: datetime
+    ) -> tuple[SmartTrade, ...]:
+        """List the trades that were created with a reference: after a restart, or from another process.
+
+        Args:
+            reference: As it was given to `create`.
+            account_id: Account that the order was for.
+            pair: Pair that the order was for, QUOTE_BASE.
+            since: When the order was sent at the earliest, aware: the search ends at older trades.
+
+        Returns:
+            The trades, the oldest first; one request for 100 trades since then.
+
+        Raises:
+            ValueError: The reference cannot be one, or ``since`` is naive; nothing was sent.
+            ThreeCommasError: Also where a trade of the list cannot be read: it may be the one.
+        """
+        return await created.with_reference(
+            self._session.patient(), reference, account_id=account_id, pair=pair, since=since
+        )
 
     async def update(self, id: int, update: SmartTradeUpdate, /, *, validate: bool = True) -> SmartTrade:
         """Change the leverage, the entry, the targets or the stop of a SmartTrade.
@@ -290,6 +294,7 @@ class SmartTrades:
             InvalidRequestError: The trade cannot be changed in its state, or a value was refused.
             OutcomeUnknownError: The answer was lost: `get` shows what the trade looks like now.
         """
+        _check_request("the update", update, SmartTradeUpdate)
         if validate:
             rules.check_update(update)
         return await self._session.call(endpoints.UPDATE_SMART_TRADE, path={"id": id}, body=update)
@@ -385,6 +390,7 @@ class SmartTrades:
             NotFoundError: No such trade for this key.
             OutcomeUnknownError: No attempt was answered: `get` shows the note.
         """
+        _check_request("the note", note, str)
         if validate:
             rules.check_note(note)
         return await self._session.call(endpoints.SET_NOTE, path={"id": id}, body=Note(note=note))
@@ -576,3 +582,12 @@ def _funds(units: Number, order_type: MarketOrLimit, price: Number | None, *, va
     if validate:
         rules.check_funds(funds)
     return funds
+
+
+def _check_request(what: str, request: object, kind: type) -> None:
+    if not isinstance(request, kind):
+        raise ValueError(f"{what} must be a {kind.__name__}, not {request!r:.80}")
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

@@ -1,0 +1,71 @@
+"""One attempt of a call as those see it who watch, and what the attempts of a call share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from datetime import datetime
+
+    from threecommas_async.endpoints import Endpoint
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt of a call, for those who watch a client at work.
+
+    Args:
+        endpoint: The row of the call.
+        path: Path and query of the request, the path of the base URL included.
+        attempt: Its number among the attempts of the call, from 1.
+        waited: Seconds that it waited for its permit.
+        sent: The request may have left this machine.
+        outcome: HTTP status, or why there is none.
+        elapsed: Seconds from the permit to the end of the attempt.
+    """
+
+    endpoint: Endpoint[Any]
+    path: str
+    attempt: int
+    waited: float
+    sent: bool
+    outcome: int | str
+    elapsed: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.endpoint.method} {self.path.partition('?')[0]} attempt {self.attempt}: {self.outcome} "
+            f"after {self.elapsed:.3f} s, waited {self.waited:.3f} s for its permit"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Finder(Generic[T]):
+    """How to find out whether a call took effect whose answer was lost.
+
+    Args:
+        look: Returns what shows the effect, or None where there is none; takes the deadline of the call, and
+            when the first attempt began that may have been carried out.
+        guarded: The API refuses the call once it took effect, so that it can be made again after one look.
+            Otherwise it is made again only if no look of a whole settle time finds it.
+    """
+
+    look: Callable[[Deadline, datetime], Awaitable[T | None]]
+    guarded: bool
+
+
+class Deadline:
+    """The seconds that a call has left; those that it waits for permits do not count.
+
+    Args:
+        left: Seconds.
+    """
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: float) -> None:
+        self.left = left
