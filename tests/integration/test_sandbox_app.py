@@ -396,7 +396,7 @@ async def test_unsigned_requests_count_against_the_limit(
 async def test_faults_do_what_they_say(session: aiohttp.ClientSession) -> None:
     async with Sandbox(trades=60, unreliable=1.0, seed=5, time_scale=1.0) as sandbox:
         caller = Caller(sandbox, session)
-        seen: set[Fault] = set()
+        seen: set[object] = set()
         for smart_id in list(sandbox.exchange.trades):
             before = len(sandbox.ledger)
             try:
@@ -417,6 +417,8 @@ async def test_faults_do_what_they_say(session: aiohttp.ClientSession) -> None:
                     assert "<html>" in body
                 case Fault.SERVER_ERROR:
                     assert (status, processed) == (500, 0)
+                case rare:
+                    pytest.fail(f"{rare} is not asked for")
         assert seen == set(Fault)
         assert [incident.number for incident in sandbox.network.incidents] == list(range(1, 61))
 

@@ -15,6 +15,7 @@ LAYERS = (
     "models",
     "errors",
     "limits",
+    "limits_redis",
     "endpoints",
     "signing",
     "wire",

@@ -126,7 +126,7 @@ def test_an_unreliable_network_fails_as_often_as_it_is_told() -> None:
 
 
 def test_latency_does_not_change_which_requests_fail() -> None:
-    def faults(latency: tuple[float, float]) -> list[Fault | None]:
+    def faults(latency: tuple[float, float]) -> list[object]:
         network = Network(latency=latency, unreliable=0.5, seed=9)
         return [(network.delays(), network.fault(1, "GET", "/x"))[1] for _ in range(50)]
 

