@@ -71,13 +71,14 @@ class Endpoint(Generic[T]):
     decode: Callable[[bytes], T] = field(repr=False)
     read_back: ReadBack[T] | None = None
     is_exit: bool = False
+    subject: str | None = field(init=False, default=None)
+    """The path value that must be the ``id`` of the answer; None where the answer has none."""
 
-    @property
-    def subject(self) -> str | None:
-        """The path value that must be the ``id`` of the answer; None where the answer has none."""
+    def __post_init__(self) -> None:
         if self.read_back is not None:
-            return self.read_back.parameter
-        return "id" if self.path.endswith("{id}") else None
+            object.__setattr__(self, "subject", self.read_back.parameter)
+        elif self.path.endswith("{id}"):
+            object.__setattr__(self, "subject", "id")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return find, (self.method, self.path)

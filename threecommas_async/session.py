@@ -205,7 +205,8 @@ class Session:
         # An attempt that may be followed by a look or by another one leaves half of the time to it.
         share = 1.0 if finder is None and endpoint.replay is _ONCE else 0.5
         while True:
-            outcome = await self._attempt(history, deadline, share, fresh=self._fresh(history, finder))
+            max_wait = self._fresh(finder) if history.may_have_acted else self._max_wait
+            outcome = await self._attempt(history, deadline, share, max_wait=max_wait)
             history.sent = False
             if self.recorder.is_on and isinstance(outcome, wire.Response):
                 self.recorder.record(outcome)
@@ -252,19 +253,19 @@ class Session:
         """The writes that were cancelled after they may have left, oldest first."""
         return tuple(self._unknown)
 
-    def _fresh(self, history: History, finder: Finder[T] | None) -> float | None:
-        """Return how long this attempt may wait for its permit: what a look has seen grows old."""
-        if not history.may_have_acted or finder is None or finder.guarded:
+    def _fresh(self, finder: Finder[T] | None) -> float | None:
+        """Return how long a repetition may wait for its permit: what a look has seen grows old."""
+        if finder is None or finder.guarded:
             return self._max_wait
         return _FRESH if self._max_wait is None else min(_FRESH, self._max_wait)
 
     async def _attempt(
-        self, history: History, deadline: Deadline, share: float, *, fresh: float | None
+        self, history: History, deadline: Deadline, share: float, *, max_wait: float | None
     ) -> wire.Response | Failure:
         asked = self._clock()
         outcome: wire.Response | Failure | None = None
         try:
-            await self._limiter.acquire(is_exit=self._is_exit or history.endpoint.is_exit, max_wait=fresh)
+            await self._limiter.acquire(is_exit=self._is_exit or history.endpoint.is_exit, max_wait=max_wait)
             began = history.begin(self._clock())
             try:
                 if self._gate.is_shut:  # It may have been while this call waited for its permit.
