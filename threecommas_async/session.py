@@ -180,28 +180,7 @@ class Session:
             body=body,
         )
         history = History(endpoint, request, body)
-        try:
-            return await self._make(history, path or {}, finder, deadline or Deadline(self._timeout))
-        except asyncio.CancelledError:
-            if self._may_have_acted(history):
-                self._unknown.append(retry.unknown(history, "the call was cancelled"))
-                _retry_log.warning(
-                    "%s was cancelled after it may have left: see client.in_flight_unknown()", history
-                )
-            raise
-        except errors.ThreeCommasError:
-            raise
-        except Exception as problem:
-            # A limiter or a hook of the caller's has failed: that must not hide an order.
-            if self._may_have_acted(history):
-                raise retry.unknown(history, f"{type(problem).__name__}: {problem}") from problem
-            raise
-
-    async def _make(
-        self, history: History, path: Mapping[str, int], finder: Finder[T] | None, deadline: Deadline
-    ) -> T:
-        endpoint: Endpoint[T] = history.endpoint
-        request = history.request
+        deadline = deadline or Deadline(self._timeout)
         # An attempt that may be followed by a look or by another one leaves half of the time to it.
         share = 1.0 if finder is None and endpoint.replay is _ONCE else 0.5
         while True:
@@ -213,7 +192,7 @@ class Session:
             if isinstance(outcome, Failure):
                 fault: Fault = outcome
             elif outcome.status == 204 and endpoint.read_back:
-                return await self._read_accepted(history, endpoint.read_back, path, deadline)
+                return await self._read_accepted(history, endpoint.read_back, path or {}, deadline)
             elif 200 <= outcome.status < 300:
                 try:
                     value = wire.read(endpoint, request, outcome, path=path)
@@ -224,7 +203,9 @@ class Session:
                     return value
             else:
                 fault = wire.refusal(endpoint, request, outcome, now=self._now())
-            found = await self._recover(history, fault, finder or self._finder(endpoint, path), deadline)
+            found = await self._recover(
+                history, fault, finder or self._finder(endpoint, path or {}), deadline
+            )
             if found is not None:
                 return found
 
@@ -286,11 +267,28 @@ class Session:
         except errors.ThreeCommasError as stopped:
             # Nothing more can be sent: what is known of the earlier attempts is the answer.
             raise stopped if history.fault is None else self._end(history, history.fault) from None
+        except asyncio.CancelledError:
+            self._remember(history)
+            raise
+        except Exception as problem:
+            # A limiter of the caller's has failed: that must not hide an order.
+            if self._may_have_acted(history):
+                raise retry.unknown(history, f"{type(problem).__name__}: {problem}") from problem
+            raise
 
     async def _recover(
         self, history: History, fault: Fault, finder: Finder[T] | None, deadline: Deadline
     ) -> T | None:
         """Return what shows that the call took effect; None to send it again."""
+        try:
+            return await self._follow(history, fault, finder, deadline)
+        except asyncio.CancelledError:
+            self._remember(history)
+            raise
+
+    async def _follow(
+        self, history: History, fault: Fault, finder: Finder[T] | None, deadline: Deadline
+    ) -> T | None:
         self._heed(fault)
         self._note(history, history.take_down(fault, clock=self._clock(), now=self._now()))
         step = retry.next_step(history, fault, can_look=finder is not None)
@@ -398,6 +396,9 @@ class Session:
             return await self._urgent().call(
                 read_back.endpoint, path={"id": path[read_back.parameter]}, deadline=deadline
             )
+        except asyncio.CancelledError:
+            self._remember(history)
+            raise
         except errors.ThreeCommasError as problem:
             raise retry.unknown(
                 history, f"204 No Content says that it was accepted, and reading the trade failed: {problem}"
@@ -406,6 +407,14 @@ class Session:
     async def _pause(self, seconds: float, deadline: Deadline) -> None:
         await self._sleep(seconds)
         deadline.left -= seconds
+
+    def _remember(self, history: History) -> None:
+        """Keep a write that is cancelled if it may have left."""
+        if self._may_have_acted(history):
+            self._unknown.append(retry.unknown(history, "the call was cancelled"))
+            _retry_log.warning(
+                "%s was cancelled after it may have left: see client.in_flight_unknown()", history
+            )
 
     def _may_have_acted(self, history: History) -> bool:
         """Whether a call that ends here and now may have been carried out, and is no read."""
