@@ -27,7 +27,13 @@ _log = logging.getLogger("threecommas_async.batch")
 
 
 class Verdict(StrEnum):
-    """What became of one trade of a batch."""
+    """What became of one trade of a batch.
+
+    ``closing``, ``closed``, ``cancelled`` and ``already_closed`` leave nothing to do. ``refused``: not closed
+    by this batch, since the call was refused or never left. ``unknown``: the call left, and whether the trade
+    is closing could not be found out. ``skipped``: nothing was sent. To run the batch again on the last three
+    is safe: nothing is closed twice.
+    """
 
     CLOSING = "closing"
     """The close was accepted; the trade is on its way to ``panic_sold``."""

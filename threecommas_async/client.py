@@ -53,12 +53,14 @@ class ThreeCommas:
             type is ``paper_trading``.
         base_url: Where the API is. Plain ``http`` is taken on this machine's loopback only.
         limits: The request limit to keep; None is the published one, 100 requests a minute. `STARTER`, `PRO`
-            and `EXPERT` are what plans are reported to have. Clients of one key that are in one process can
-            share a `Limiter`; processes share a `SharedLimiter`, or share the number out between them.
+            and `EXPERT` are what plans are reported to have (5 and 50 a minute, reads only; 120). Clients of
+            one key that are in one process can share a `Limiter`; processes share a
+            `threecommas_async.limits_redis.SharedLimiter`, or the number out between them.
         timeout: Seconds that a call may take, all its attempts, the waits between them and the looks at what
             became of a lost answer together; waiting for the request limit does not count. One attempt may
             take half of what is left of it, so that something can still be done about silence; where nothing
-            can (an order without a reference), all of it.
+            can (an order without a reference), all of it. To find an order with a reference again takes 7 s
+            and more: below about 15 s it ends unknown sooner.
         max_wait: The longest acceptable wait for the request limit in seconds. A call whose permit is further
             away raises `LimitWaitError` at once, and nothing is sent. None is 30 s for a single call, while
             batches, walks and polls wait as long as it takes; a number holds for those too, and ``math.inf``

@@ -226,11 +226,17 @@ class BannedError(APIStatusError):
 
 
 class ServerError(APIStatusError):
-    """5xx, or an answer that no call of the API gives, such as a redirect."""
+    """5xx, or an answer that no call of the API gives, such as a redirect.
+
+    Raised as such for reads; a write that gets one may have been carried out, and this is then the cause of
+    an `OutcomeUnknownError`.
+    """
 
 
 class DecodeError(ThreeCommasError):
-    """A 2xx answer that does not fit the type of the call.
+    """A 2xx answer that does not fit the type of the call, or is about another trade.
+
+    Raised as such for reads; for a write it is the cause of an `OutcomeUnknownError`.
 
     Attributes:
         body: The beginning of the body.

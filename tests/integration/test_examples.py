@@ -6,6 +6,9 @@ import asyncio
 import sys
 from pathlib import Path
 
+import pytest
+
+from tests.valkey import Valkey, find_server
 from threecommas_async.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
@@ -52,3 +55,15 @@ async def test_lifecycle_ends_with_the_whole_position_closed() -> None:
     assert "funds added: waiting_targets, entered 0.014985, closed 0.0" in lines
     assert lines[-2] == "closed: panic_sold, entered 0.014985, closed 0.014985"
     assert lines[-1].startswith("realised: 13.")
+
+
+@pytest.mark.skipif(find_server() is None, reason="no Valkey or Redis server is installed")
+async def test_two_bots_keep_one_limit(tmp_path: Path) -> None:
+    server = Valkey(str(find_server()), tmp_path).start()
+    try:
+        out, err = await run("two_bots.py", STORE_URL=server.url)
+    finally:
+        server.kill()
+    assert err == ""
+    assert out.count("75 closing") == 2
+    assert "of 100, refused 0" in out
