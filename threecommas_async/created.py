@@ -77,20 +77,35 @@ class Placement:
 
 async def place(session: Session, placement: Placement) -> SmartTrade:
     """Create the trade of an order with a reference, unless that was done; see ``SmartTrades.create``."""
+    deadline, began = session.deadline(), session.clock()
     # Whoever asks for the same order at the same time waits for the first one to end.
-    async with placement.lock:
+    try:
+        async with asyncio.timeout(deadline.left):
+            await placement.lock.acquire()
+    except TimeoutError:
+        raise OutcomeUnknownError(
+            "nothing was sent: another call with the same reference has not ended in time",
+            endpoint=CREATE_SMART_TRADE,
+            request=placement.order,
+        ) from None
+    try:
+        deadline.left -= session.clock() - began
         if placement.trade is None:
-            placement.trade = await _find_lost(session, placement) or await _create(session, placement)
+            placement.trade = await _find_lost(session, placement, deadline) or await _create(
+                session, placement, deadline
+            )
             if placement.lost is not None:
                 session.forget(placement.lost)
                 placement.lost = None
         return placement.trade
+    finally:
+        placement.lock.release()
 
 
-async def _create(session: Session, placement: Placement) -> SmartTrade:
+async def _create(session: Session, placement: Placement, deadline: Deadline) -> SmartTrade:
     finder = Finder(partial(_with_marker, session, placement.order), guarded=False)
     try:
-        return await session.call(CREATE_SMART_TRADE, body=placement.order, finder=finder)
+        return await session.call(CREATE_SMART_TRADE, body=placement.order, finder=finder, deadline=deadline)
     except OutcomeUnknownError as lost:
         placement.lost = lost
         raise
@@ -101,7 +116,7 @@ async def _create(session: Session, placement: Placement) -> SmartTrade:
         raise
 
 
-async def _find_lost(session: Session, placement: Placement) -> SmartTrade | None:
+async def _find_lost(session: Session, placement: Placement, deadline: Deadline) -> SmartTrade | None:
     """Return the trade of an order whose answer was lost before; None if it may be sent.
 
     Raises:
@@ -111,7 +126,7 @@ async def _find_lost(session: Session, placement: Placement) -> SmartTrade | Non
     if lost is None or lost.sent_at is None:
         return None
     try:
-        found = await _with_marker(session, placement.order, None, lost.sent_at)
+        found = await _with_marker(session, placement.order, deadline, lost.sent_at)
     except ThreeCommasError as problem:
         raise _still_lost(lost, f"looking for it failed: {problem}") from problem
     if found is not None or lost.settled_at is None or session.now() >= lost.settled_at:

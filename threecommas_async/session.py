@@ -113,6 +113,14 @@ class Session:
         """Return the present instant, aware."""
         return self._now()
 
+    def clock(self) -> float:
+        """Return the seconds of a clock that never goes back."""
+        return self._clock()
+
+    def deadline(self) -> Deadline:
+        """Return the deadline of a call that begins now."""
+        return Deadline(self._timeout)
+
     @property
     def limiter(self) -> Pacer:
         """What paces the attempts."""

@@ -197,7 +197,7 @@ def pick(fleet: Fleet, kind: Kind, number: int) -> int:
 
 TestBots = Bots.TestCase
 TestBots.settings = settings(
-    max_examples=80, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 
 

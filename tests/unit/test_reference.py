@@ -125,6 +125,29 @@ def test_a_reference_that_is_asked_for_twice_at_once_is_one_order() -> None:
     assert exchange.methods == "POST"
 
 
+def test_who_waits_for_the_same_reference_waits_no_longer_than_its_own_timeout() -> None:
+    exchange = Exchange([CREATED])
+    exchange.seconds = 10
+
+    async def main() -> float:
+        session = new_session(exchange)
+        trades = SmartTrades(session)
+        first = asyncio.create_task(trades.create(ORDER, reference="r-1"))
+        await asyncio.sleep(0)
+        view = trades.with_session(session.with_options(timeout=4, max_wait=None))
+        with pytest.raises(
+            errors.OutcomeUnknownError, match="another call with the same reference"
+        ) as caught:
+            await view.create(ORDER, reference="r-1")
+        assert caught.value.reference == "r-1"
+        ended = asyncio.get_running_loop().time()
+        assert (await first).id == 99
+        return ended
+
+    assert virtual_time.run(main()) == pytest.approx(4)
+    assert exchange.methods == "POST"
+
+
 def test_a_reference_belongs_to_one_order() -> None:
     exchange = Exchange([CREATED])
 
