@@ -8,10 +8,14 @@ import math
 import secrets
 from dataclasses import dataclass, field
 from importlib import resources
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, cast
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from threecommas_async.limits import RateLimit
+
+T = TypeVar("T")
 
 _SCRIPT: Final = resources.files("threecommas_async.limits_redis").joinpath("window.lua").read_text("utf-8")
 _SHA: Final = hashlib.sha1(_SCRIPT.encode(), usedforsecurity=False).hexdigest()
@@ -94,7 +98,18 @@ class Store:
         ValueError: The URL is not one of the documented ones.
     """
 
-    __slots__ = ("_client", "_epoch", "_fixed", "_is_owned", "_keys", "_last", "_me", "_no_script", "_visits")
+    __slots__ = (
+        "_calls",
+        "_client",
+        "_epoch",
+        "_fixed",
+        "_is_owned",
+        "_keys",
+        "_last",
+        "_me",
+        "_no_script",
+        "_visits",
+    )
 
     def __init__(
         self, url: str | ScriptClient, tag: str, limit: RateLimit, reserve: int, margin: float
@@ -107,6 +122,7 @@ class Store:
         self._me = secrets.token_hex(6)
         kept = max(_KEPT, 4 * (limit.period + margin))
         self._fixed = (limit.requests, reserve, _micros(limit.period), _micros(margin), round(kept * 1000))
+        self._calls: set[asyncio.Task[Any]] = set()
         self._epoch: int = 0
         self._visits: int = 0
         # An instant of the loop's clock, and one of the store's that is not before it.
@@ -146,11 +162,7 @@ class Store:
             ),
             *(_micros(visit.pause), _micros(visit.silence), int(visit.proven), kept),
         )
-        stops = _pending_stops()
-        async with asyncio.timeout(VISIT_TIMEOUT):
-            answer = await self._call((*self._keys, self._me, *map(str, numbers), *marks))
-        if _pending_stops() > stops:  # redis-py 8.1 on Python 3.11 swallows one cancellation in five.
-            raise asyncio.CancelledError
+        answer = await self._in_time(self._call((*self._keys, self._me, *map(str, numbers), *marks)))
         now, self._epoch, self._visits, exits, exits_in, reads, reads_in, paused, trial, used = answer
         self._last = (began, now)
         return Answer(
@@ -165,8 +177,34 @@ class Store:
 
     async def close(self) -> None:
         """Close the connection, unless it is the caller's. A later visit opens it again."""
+        for call in self._calls:
+            call.cancel()
+        if self._calls:
+            await asyncio.wait(self._calls, timeout=VISIT_TIMEOUT)
         if self._is_owned:
-            await cast("Any", self._client).aclose()
+            await self._in_time(cast("Any", self._client).aclose())
+
+    async def _in_time(self, call: Coroutine[Any, Any, T]) -> T:
+        """Await a call of the client, in a task of its own.
+
+        redis-py 8.1 on Python 3.11 swallows one cancellation in five, that of a timeout included: whoever
+        awaited it directly could wait for ever.
+        """
+        task = asyncio.create_task(call)
+        self._calls.add(task)
+        task.add_done_callback(self._forget)
+        try:
+            await asyncio.wait({task}, timeout=VISIT_TIMEOUT)
+        finally:
+            task.cancel()
+        if not task.done() or task.cancelled():
+            raise TimeoutError("the store does not answer")
+        return task.result()
+
+    def _forget(self, call: asyncio.Task[Any]) -> None:
+        self._calls.discard(call)
+        if not call.cancelled():
+            call.exception()  # Seen: asyncio need not complain about it.
 
     async def _call(self, arguments: tuple[str, ...]) -> list[int]:
         count = len(self._keys)
@@ -179,11 +217,6 @@ class Store:
     def _on_store_clock(self, instant: float) -> int:
         began, then = self._last
         return 0 if instant == -math.inf else int(then + _micros(instant - began)) + 1
-
-
-def _pending_stops() -> int:
-    task = asyncio.current_task()
-    return task.cancelling() if task else 0
 
 
 def _micros(seconds: float) -> int:
