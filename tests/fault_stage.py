@@ -166,6 +166,7 @@ class Certificate:
 
     Attributes:
         server: What a server that has it needs.
+        pem: What a client needs to trust it.
     """
 
     def __init__(self, *, expired: bool = False, name: str | None = None) -> None:
@@ -193,7 +194,8 @@ class Certificate:
             path.write_bytes(certificate.public_bytes(pem) + secret)
             self.server.load_cert_chain(path)
         self._trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._trust.load_verify_locations(cadata=certificate.public_bytes(pem).decode())
+        self.pem: str = certificate.public_bytes(pem).decode()
+        self._trust.load_verify_locations(cadata=self.pem)
 
     @contextmanager
     def is_trusted(self) -> Generator[None]:

@@ -23,15 +23,27 @@ def find_server() -> str | None:
         return shutil.which("valkey-server") or shutil.which("redis-server")
 
 
-class Valkey:
-    """A server that can be frozen, killed and started again on the same port."""
+def free_port() -> int:
+    """A port of the loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
 
-    def __init__(self, binary: str, directory: Path) -> None:
-        self._binary = binary
+
+class Valkey:
+    """A server that can be frozen, killed and started again on the same port.
+
+    Args:
+        binary: Path of the server.
+        directory: Where it may write.
+        options: More of its command line, behind its name.
+    """
+
+    def __init__(self, binary: str, directory: Path, *options: str) -> None:
+        self._command = [binary, *options]
         self._directory = directory
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port: int = free_port()
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -41,7 +53,7 @@ class Valkey:
     def start(self) -> Self:
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._directory)]
         self._process = subprocess.Popen(
-            [self._binary, *options, "--save", "", "--appendonly", "no"],
+            [*self._command, *options, "--save", "", "--appendonly", "no"],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )

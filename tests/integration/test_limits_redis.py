@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.valkey import Valkey, find_server
-from threecommas_async.errors import LimitWaitError
+from threecommas_async.errors import ClientStateError, LimitWaitError
 from threecommas_async.limits import RateLimit
 
 pytest.importorskip("redis", reason="the extra redis is not installed")
@@ -375,3 +375,45 @@ async def test_a_cancelled_visit_ends_its_task(store: Valkey, key: str) -> None:
             with pytest.raises(asyncio.CancelledError):
                 await visit
     await limiter.close()
+
+
+async def test_a_share_that_is_all_in_flight_goes_on_by_itself(key: str) -> None:
+    """Few calls that wait, and none that comes later."""
+    limiter = SharedLimiter("redis://127.0.0.1:1", key, limit=RateLimit(10, 0.3, 5), share=0.5)
+
+    async def call() -> None:
+        await limiter.acquire()
+        await asyncio.sleep(0.02)
+        await limiter.release()
+
+    async with asyncio.timeout(3):
+        await asyncio.gather(*(call() for _ in range(8)))
+    await limiter.close()
+
+
+async def test_a_call_that_meets_a_close_does_not_wait_for_ever(store: Valkey, key: str) -> None:
+    for turns in range(12):
+        limiter = SharedLimiter(store.url, f"{key}{turns}", share=1)
+        await limiter.acquire()
+        await limiter.release()
+        closing = asyncio.create_task(limiter.close())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        with suppress(ClientStateError):
+            await asyncio.wait_for(limiter.acquire(), timeout=1)
+        await closing
+        await limiter.close()
+        assert not limiter._tasks
+
+
+def test_a_limiter_says_that_it_serves_another_loop(store: Valkey, key: str) -> None:
+    limiter = SharedLimiter(store.url, key, share=1)
+
+    async def use() -> None:
+        await limiter.acquire()
+        await limiter.release()
+        await limiter.close()
+
+    asyncio.run(use())
+    with pytest.raises(ClientStateError, match="another event loop"):
+        asyncio.run(use())

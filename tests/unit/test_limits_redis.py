@@ -20,6 +20,8 @@ from threecommas_async.limits import RateLimit
 
 pytest.importorskip("redis")
 
+from redis import Redis
+
 from threecommas_async.limits_redis import SharedLimiter
 
 MINUTE = RateLimit(requests=100, period=60, lockout=300)
@@ -475,17 +477,61 @@ def test_closing_while_the_store_is_gone_leaves_nothing_behind() -> None:
         {"reserve": 100},
         {"margin": -1},
         {"margin": math.nan},
+        {"margin": 1e300},
         {"url": "http://host"},
+        {"url": "redis+cluster://"},
+        {"url": None},
+        {"url": Redis()},
+        {"share": "0.5"},
+        {"share": None},
+        {"reserve": 1.5},
+        {"margin": "3"},
+        {"api_key": ""},
+        {"api_key": b"the-secret-key"},
+        {"limit": 100},
     ],
 )
 def test_impossible_options_are_refused_without_showing_the_key(options: dict[str, Any]) -> None:
-    arguments: dict[str, Any] = {"url": Gone(), "api_key": "the-secret-key", "share": 0.5, **options}
-    with pytest.raises(ValueError, match="must") as refused:
-        SharedLimiter(**arguments, limit=MINUTE)
+    arguments: dict[str, Any] = {
+        "url": Gone(),
+        "api_key": "the-secret-key",
+        "share": 0.5,
+        "limit": MINUTE,
+        **options,
+    }
+    with pytest.raises(ValueError, match=r"must|cannot be used") as refused:
+        SharedLimiter(**arguments)
     inside = refused.tb.tb_next
     frames = traceback.StackSummary.extract(traceback.walk_tb(inside), capture_locals=True)
     assert len(frames) > 0
     assert "the-secret-key" not in "".join(frames.format()) + str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["redis://:a-secret@host:port", "redis://:a-secret/not-quoted@host"])
+def test_a_url_that_cannot_be_used_is_not_shown(url: str) -> None:
+    with pytest.raises(ValueError, match="percent-encoded") as refused:
+        shared(url)
+    assert "secret" not in "".join(traceback.format_exception(refused.value)).replace(url, "")
+
+
+def test_a_url_with_an_option_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ValueError, match="no_such_option"):
+        shared("redis://host?no_such_option=1")
+
+
+async def test_a_store_that_permits_more_than_was_asked_is_a_store_that_is_gone() -> None:
+    store = Answering()
+    store.answer = {"reads": 10**6, "exits": -5}
+    limiter = shared(store)
+    await limiter.acquire()
+    assert limiter._away
+    await limiter.close()
+
+
+@pytest.mark.parametrize("seconds", [0, -1, math.nan, math.inf, 32 * 86400, "3"])
+def test_an_impossible_pause_is_refused(seconds: Any) -> None:
+    with pytest.raises(ValueError, match="pause"):
+        shared(Gone()).pause(seconds)
 
 
 def test_the_key_is_in_no_repr_and_not_kept() -> None:

@@ -49,6 +49,8 @@ _PROBE: Final = 1.0
 """Seconds between two attempts to reach a store that is gone."""
 _ROLL_CALL: Final = 2.0
 """Seconds in which every process that sent without the store has found it again."""
+_LONGEST_MARGIN: Final = 3600.0
+_LONGEST_PAUSE: Final = 31 * 86400.0
 _MARKS: Final = 10
 """Answers that are worth a visit of their own."""
 
@@ -88,6 +90,7 @@ class SharedLimiter:
 
     __slots__ = (
         "_away",
+        "_closing",
         "_exits",
         "_last_alone",
         "_loop",
@@ -121,17 +124,22 @@ class SharedLimiter:
         reserve: int | None = None,
         margin: float | None = None,
     ) -> None:
-        self._tag = hashlib.sha256(api_key.encode()).hexdigest()[:32]
-        self.limit: RateLimit = limit
+        has_key = isinstance(api_key, str) and bool(api_key)  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+        self._tag = hashlib.sha256(str(api_key).encode()).hexdigest()[:32]
         del api_key  # What is raised below shows no key in the locals of its traceback.
-        if not 0 < share <= 1:
+        if not has_key:
+            raise ValueError("api_key must be a text that is not empty")
+        if not isinstance(limit, RateLimit):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+            raise ValueError(f"limit must be a RateLimit, not {limit!r}")
+        self.limit: RateLimit = limit
+        if not (_is_number(share) and 0 < share <= 1):
             raise ValueError(f"share must be above 0 and at most 1, not {share!r}")
         self._reserve = limit.requests // 10 if reserve is None else reserve
-        if not 0 <= self._reserve < limit.requests:
+        if type(self._reserve) is not int or not 0 <= self._reserve < limit.requests:
             raise ValueError(f"reserve must be 0 to {limit.requests - 1}, not {reserve!r}")
         self._margin = limit.period / 12 if margin is None else margin
-        if not (math.isfinite(self._margin) and self._margin >= 0):
-            raise ValueError(f"margin must be a number of seconds, not {margin!r}")
+        if not (_is_number(self._margin) and 0 <= self._margin <= _LONGEST_MARGIN):
+            raise ValueError(f"margin must be 0 to {_LONGEST_MARGIN:g} seconds, not {margin!r}")
         self._share = Share(max(1, int(limit.requests * share)), int(self._reserve * share))
         self._store = Store(url, self._tag, limit, self._reserve, self._margin)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -147,10 +155,11 @@ class SharedLimiter:
         self._pause_is_told = True
         self._trial = self._proven = False
         self._away = False
+        self._closing = 0
         self._last_alone = -math.inf
 
     def __repr__(self) -> str:
-        return f"SharedLimiter({self.limit}, state={self._tag[:8]}…)"
+        return f"SharedLimiter({getattr(self, 'limit', None)}, state={self._tag[:8]}…)"
 
     async def acquire(self, *, is_exit: bool = False, max_wait: float | None = None) -> None:
         """Wait for the permit to send one request; `release` it when its answer is in.
@@ -161,8 +170,10 @@ class SharedLimiter:
 
         Raises:
             LimitWaitError: The permit is further away than ``max_wait``: nothing is queued.
-            ClientStateError: The limiter was closed meanwhile.
+            ClientStateError: The limiter is being closed, or serves another event loop: nothing is queued.
         """
+        if self._closing:
+            raise _closed()
         self._start()
         queue = self._exits if is_exit else self._reads
         wait = self.expected_wait(is_exit=is_exit)
@@ -200,6 +211,7 @@ class SharedLimiter:
         if not permit.is_shared:
             self._share.put_back(now + self.limit.period)
             self._last_alone = now
+            self._wake.set()  # With every place in flight the pump did not know when one is free.
         if answered and permit.is_trial and self._trial and now >= self._paused_until:
             self._trial, self._proven = False, True
         if self._proven or len(self._permits.marks) >= _MARKS:
@@ -210,7 +222,12 @@ class SharedLimiter:
 
         After it one request at a time goes out until one is answered. A request that another process was
         permitted before it hears of the pause still goes out.
+
+        Raises:
+            ValueError: ``seconds`` is not positive, or more than 31 days.
         """
+        if not (_is_number(seconds) and 0 < seconds <= _LONGEST_PAUSE):
+            raise ValueError(f"a pause must be a positive number of seconds up to 31 days, not {seconds!r}")
         self._paused_until = max(self._paused_until, self._now() + seconds)
         self._trial, self._proven = True, False
         self._pause_is_told = False
@@ -248,21 +265,28 @@ class SharedLimiter:
     async def close(self) -> None:
         """Tell the store what it does not know yet and leave it; whoever waits ends with `ClientStateError`.
 
-        Used again, it opens again.
+        So do calls that ask while it closes; used again after that, it opens again.
         """
-        await self._stop()
-        for queue in (self._exits, self._reads):
-            while queue.waiters:
-                waiter, _ = queue.waiters.popitem(last=False)
-                if not waiter.done():
-                    waiter.set_exception(ClientStateError("the limiter is closed: nothing was sent"))
-        if not self._away and (self._permits.marks or not self._pause_is_told or self._proven):
-            await self._visit()
+        self._closing += 1
+        try:
             await self._stop()
-        with suppress(Exception):
-            await self._store.close()
+            for queue in (self._exits, self._reads):
+                while queue.waiters:
+                    waiter, _ = queue.waiters.popitem(last=False)
+                    if not waiter.done():
+                        waiter.set_exception(_closed())
+            if not self._away and (self._permits.marks or not self._pause_is_told or self._proven):
+                await self._visit()
+            with suppress(Exception):
+                await self._store.close()
+        finally:
+            self._closing -= 1
 
     def _start(self) -> None:
+        if self._loop not in {None, asyncio.get_running_loop()}:
+            raise ClientStateError("the limiter serves another event loop: make one for each")
+        if self._closing:
+            return
         self._run("pump", self._pump)
         if self._away:
             self._run("probe", self._probe)
@@ -462,3 +486,11 @@ class SharedLimiter:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
         return self._loop.time()
+
+
+def _closed() -> ClientStateError:
+    return ClientStateError("the limiter is closed: nothing was sent")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)

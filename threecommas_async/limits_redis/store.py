@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import inspect
 import math
 import secrets
 from dataclasses import dataclass, field
@@ -115,7 +116,7 @@ class Store:
         self, url: str | ScriptClient, tag: str, limit: RateLimit, reserve: int, margin: float
     ) -> None:
         self._is_owned = isinstance(url, str)
-        self._client = _connect(url) if isinstance(url, str) else url
+        self._client = _connect(url) if isinstance(url, str) else _checked(url)
         self._no_script = _no_script_error()
         # The braces put all keys into one slot of a cluster.
         self._keys = tuple(f"threecommas:{{{tag}}}:{part}" for part in ("units", "state", "reads", "exits"))
@@ -163,6 +164,8 @@ class Store:
             *(_micros(visit.pause), _micros(visit.silence), int(visit.proven), kept),
         )
         answer = await self._in_time(self._call((*self._keys, self._me, *map(str, numbers), *marks)))
+        if not (0 <= answer[3] <= visit.exits and 0 <= answer[5] <= visit.reads):
+            raise ValueError("the store permits what it was not asked for")
         now, self._epoch, self._visits, exits, exits_in, reads, reads_in, paused, trial, used = answer
         self._last = (began, now)
         return Answer(
@@ -195,9 +198,12 @@ class Store:
         task.add_done_callback(self._forget)
         try:
             await asyncio.wait({task}, timeout=VISIT_TIMEOUT)
-        finally:
+        except asyncio.CancelledError:
             task.cancel()
+            raise
         if not task.done() or task.cancelled():
+            # It goes on, within the timeouts of its socket: of a store that is far away a connection is left,
+            # which the next visit finds.
             raise TimeoutError("the store does not answer")
         return task.result()
 
@@ -240,16 +246,40 @@ def _connect(url: str) -> ScriptClient:
         from redis.asyncio import Redis, RedisCluster
         from redis.asyncio.retry import Retry
         from redis.backoff import NoBackoff
+        from redis.exceptions import RedisClusterException, RedisError
     except ImportError as missing:
         raise ImportError(
             "a shared limit needs the extra: pip install 'threecommas-async[redis]'"
         ) from missing
     base, _, cluster = scheme.partition("+")
     opener = cast("Any", RedisCluster if cluster else Redis)
-    client = opener.from_url(
-        f"{base}://{rest}",
-        socket_timeout=_SOCKET_TIMEOUT,
-        socket_connect_timeout=_SOCKET_TIMEOUT,
-        retry=Retry(NoBackoff(), 0),
-    )
+    try:
+        client = opener.from_url(
+            f"{base}://{rest}",
+            socket_timeout=_SOCKET_TIMEOUT,
+            socket_connect_timeout=_SOCKET_TIMEOUT,
+            retry=Retry(NoBackoff(), 0),
+        )
+        if (
+            not cluster
+        ):  # An option that does not exist would show at the first visit only, as a store that is gone.
+            pool = client.connection_pool
+            pool.connection_class(**pool.connection_kwargs)
+    except (AttributeError, RedisClusterException, RedisError, TypeError, ValueError) as problem:
+        # Of a password that is not percent-encoded a part may be taken for a port.
+        reason = f": {problem}" if isinstance(problem, TypeError) else ""
+        raise ValueError(
+            "the store's URL cannot be used: it needs a host, a port that is a number, a password that is "
+            f"percent-encoded, and no options but those of redis-py{reason}"
+        ) from None
     return cast("ScriptClient", client)
+
+
+def _checked(client: ScriptClient) -> ScriptClient:
+    execute = getattr(client, "execute_command", None)
+    is_blocking = execute is not None and not inspect.iscoroutinefunction(execute)
+    if is_blocking or not callable(getattr(client, "evalsha", None)):
+        raise ValueError(
+            f"the store must be a URL or a client of redis.asyncio, not a {type(client).__name__}"
+        )
+    return client
