@@ -52,10 +52,12 @@ class Finder(Generic[T]):
             when the first attempt began that may have been carried out.
         guarded: The API refuses the call once it took effect, so that it can be made again after one look.
             Otherwise it is made again only if no look of a whole settle time finds it.
+        lasting: What shows it shows it for good: nothing that is ordered later hides it.
     """
 
     look: Callable[[Deadline, datetime], Awaitable[T | None]]
     guarded: bool
+    lasting: bool
 
 
 class Deadline:

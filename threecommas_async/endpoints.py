@@ -97,12 +97,14 @@ class ReadBack(Generic[T]):
         shows: Whether what was read says that the call took effect; None where it cannot.
         orders: The row that lists the entity's single trades, where only they show the effect; its path has
             one value, ``smart_trade_id``.
+        lasting: The effect shows for good: nothing that is ordered later hides it.
     """
 
     endpoint: Endpoint[T]
     parameter: str
     shows: Callable[[T, Page[Trade], Mapping[str, int]], bool] | None = None
     orders: Endpoint[Page[Trade]] | None = None
+    lasting: bool = False
 
 
 def find(method: str, path: str) -> Endpoint[Any]:
@@ -134,8 +136,8 @@ REDUCE_FUNDS_INFO  = Endpoint("GET",    _ITEM + "/reduce_funds_info", _WRITE, _S
 LIST_TRADES        = Endpoint("GET",    _TRADES,                      _READ,  _SAFE,  _trades)
 
 _itself    = ReadBack(GET_SMART_TRADE, "id")
-_closed    = ReadBack(GET_SMART_TRADE, "id", effects.is_closed_by_market)
-_cancelled = ReadBack(GET_SMART_TRADE, "id", effects.is_cancelled)
+_closed    = ReadBack(GET_SMART_TRADE, "id", effects.is_closed_by_market, lasting=True)
+_cancelled = ReadBack(GET_SMART_TRADE, "id", effects.is_cancelled, lasting=True)
 _started   = ReadBack(GET_SMART_TRADE, "id", effects.is_started)
 _sold      = ReadBack(GET_SMART_TRADE, "smart_trade_id", effects.is_target_closed, LIST_TRADES)
 _withdrawn = ReadBack(GET_SMART_TRADE, "smart_trade_id", effects.is_order_cancelled, LIST_TRADES)

@@ -92,6 +92,7 @@ class History(Progress):
         attempts: Attempts so far.
         sent: The attempt that is under way may have left this machine.
         may_have_acted: The server may have carried one of the attempts out.
+        may_act_later: The server may still be at work on one of them.
         sent_at: When the first of those that may have been carried out began.
         lost_at: When the last of them was given up.
         fault: How the latest failed attempt ended.
@@ -100,6 +101,7 @@ class History(Progress):
 
     attempts = 0
     may_have_acted = False
+    may_act_later = False
     sent_at: datetime | None = None
     lost_at: datetime | None = None
     fault: Fault | None = None
@@ -142,6 +144,7 @@ class History(Progress):
         """Take down how the latest attempt failed, and return it as a line; for the clocks see `lost`."""
         if may_have_acted(fault):
             self.lost(clock, now)
+        self.may_act_later |= may_act_later(fault)
         self.fault = fault
         return f"attempt {self.attempts}: {_reason(fault)}"
 

@@ -307,9 +307,9 @@ class Session:
             if found is not None:
                 return found
             if step is Step.CONFIRM:
-                # Of an order that is gone the API says the same as of one that never was.
-                gone = history.endpoint.method == "DELETE" and isinstance(fault, errors.NotFoundError)
-                raise self._end(history, fault, took_effect=None if gone else False)
+                # The effect may be hidden by what was ordered later, or still to come.
+                is_sure = finder.lasting and not history.may_act_later
+                raise self._end(history, fault, took_effect=False if is_sure else None)
             if retry.may_act_later(fault) and not finder.guarded:
                 self._note(history, "not sent again: the API may still be at work on it")
                 step = Step.GIVE_UP
@@ -382,7 +382,8 @@ class Session:
     def _finder(self, endpoint: Endpoint[T], path: Mapping[str, int]) -> Finder[T] | None:
         if endpoint.replay is not Replay.READ_BACK or endpoint.read_back is None:
             return None
-        return Finder(partial(self._look, endpoint.read_back, path), guarded=True)
+        look = partial(self._look, endpoint.read_back, path)
+        return Finder(look, guarded=True, lasting=endpoint.read_back.lasting)
 
     async def _look(
         self, read_back: ReadBack[T], path: Mapping[str, int], deadline: Deadline, _sent_at: datetime

@@ -102,6 +102,29 @@ def test_a_refused_repetition_without_effect_is_the_refusal() -> None:
     assert failure.__notes__[0] == "attempt 1: the connection broke"
 
 
+def test_a_refused_repetition_after_a_timeout_leaves_the_outcome_unknown() -> None:
+    failure, _ = close([SILENCE, REFUSED_422], [OPEN])
+    assert type(failure) is errors.OutcomeUnknownError
+    assert isinstance(failure.__cause__, errors.InvalidRequestError)
+
+
+@pytest.mark.parametrize(
+    "row", [endpoints.FORCE_START, endpoints.CLOSE_TRADE, endpoints.CANCEL_TRADE], ids=str
+)
+def test_a_refused_repetition_whose_effect_a_later_order_can_hide_leaves_the_outcome_unknown(
+    row: endpoints.Endpoint[Any],
+) -> None:
+    none = Response(200, {}, b"[]")
+    gets = [none, OPEN] * 9 if row.path.count("{") > 1 else [OPEN]
+    script = Script({row.method: [LOST, REFUSED_422], "GET": gets})
+
+    async def main() -> None:
+        await new_session(script).call(row, path={"id": 7, "smart_trade_id": 7, "trade_id": 9})
+
+    with pytest.raises(errors.OutcomeUnknownError):
+        virtual_time.run(main())
+
+
 def test_a_refusal_that_says_nothing_about_the_trade_leaves_the_outcome_unknown() -> None:
     failure, _ = close([LOST, REFUSED_401], [OPEN])
     assert type(failure) is errors.OutcomeUnknownError
