@@ -70,4 +70,4 @@ class Deadline:
     __slots__ = ("left",)
 
     def __init__(self, left: float) -> None:
-        self.left = left
+        self.left: float = left

@@ -68,9 +68,9 @@ class Placement:
     __slots__ = ("asked", "lock", "lost", "order", "trade")
 
     def __init__(self, asked: SmartTradeOrder, order: SmartTradeOrder) -> None:
-        self.asked = asked
-        self.order = order
-        self.lock = asyncio.Lock()
+        self.asked: SmartTradeOrder = asked
+        self.order: SmartTradeOrder = order
+        self.lock: asyncio.Lock = asyncio.Lock()
         self.trade: SmartTrade | None = None
         self.lost: OutcomeUnknownError | None = None
 

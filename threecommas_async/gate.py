@@ -22,7 +22,7 @@ class Gate:
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self.is_shut = False
+        self.is_shut: bool = False
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False

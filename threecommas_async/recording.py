@@ -22,7 +22,7 @@ class Recorder:
     """
 
     def __init__(self) -> None:
-        self.is_on = False
+        self.is_on: bool = False
         self._lists: list[list[Response]] = []
 
     @contextmanager

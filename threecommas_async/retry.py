@@ -99,9 +99,9 @@ class History(Progress):
         story: What failed, one line for each attempt and look.
     """
 
-    attempts = 0
-    may_have_acted = False
-    may_act_later = False
+    attempts: int = 0
+    may_have_acted: bool = False
+    may_act_later: bool = False
     sent_at: datetime | None = None
     lost_at: datetime | None = None
     fault: Fault | None = None
@@ -109,9 +109,9 @@ class History(Progress):
     _began = 0.0
 
     def __init__(self, endpoint: Endpoint[Any], request: Request, body: Struct | None = None) -> None:
-        self.endpoint = endpoint
-        self.request = request
-        self.body = body
+        self.endpoint: Endpoint[Any] = endpoint
+        self.request: Request = request
+        self.body: Struct | None = body
 
     def __str__(self) -> str:
         note = getattr(self.body, "note", None)

@@ -107,7 +107,7 @@ class Session:
         self._gate = Gate(clock)
         self._budget = retry.RetryBudget()
         self._unknown: deque[errors.OutcomeUnknownError] = deque(maxlen=_REMEMBERED)
-        self.recorder = Recorder()
+        self.recorder: Recorder = Recorder()
 
     def now(self) -> datetime:
         """Return the present instant, aware."""

@@ -93,8 +93,8 @@ class Progress:
         expires: When it must not leave any more, on the clock of the event loop.
     """
 
-    sent = False
-    expires = math.inf
+    sent: bool = False
+    expires: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
