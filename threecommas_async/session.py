@@ -300,8 +300,9 @@ class Session:
         self._heed(fault)
         self._note(history, history.take_down(fault, clock=self._clock(), now=self._now()))
         step = retry.next_step(history, fault, can_look=finder is not None)
-        if step is Step.WAIT_FOR_LIMIT and finder and history.may_have_acted and not finder.guarded:
-            step = Step.LOOK  # By the time that the limit is free again the last look is an old one.
+        waits = step in {Step.WAIT_FOR_LIMIT, Step.BACK_OFF}
+        if waits and finder is not None and history.may_have_acted and not finder.guarded:
+            step = Step.LOOK  # After the wait the last look would be an old one.
         if finder is not None and step in {Step.LOOK, Step.CONFIRM}:
             found = await self._find_out(history, fault, finder, deadline, confirm=step is Step.CONFIRM)
             if found is not None:

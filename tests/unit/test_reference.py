@@ -260,6 +260,13 @@ def test_an_order_is_not_sent_again_on_the_strength_of_an_old_look() -> None:
     assert exchange.methods == "POST GET GET GET"
 
 
+def test_after_a_repetition_that_never_left_an_order_is_looked_for_again() -> None:
+    exchange = Exchange([LOST, NOT_SENT, CREATED], executes=(True,), late=12)
+    assert create(exchange).id == 1
+    assert exchange.methods.startswith("POST GET GET GET POST GET")
+    assert exchange.methods.count("POST") == 2
+
+
 def test_after_a_429_an_order_is_looked_for_again_before_it_is_sent_again() -> None:
     exchange = Exchange([LOST, LIMITED_20_S, CREATED], executes=(True,), late=20)
     assert create(exchange).id == 1
