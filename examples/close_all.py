@@ -1,6 +1,7 @@
-"""Close every open SmartTrade of one account, then follow them to the end.
+"""Close every open SmartTrade of one account, the largest loss first, and follow them to the end.
 
 Usage: ``python examples/close_all.py ACCOUNT_ID``, with the credentials in the environment (see the README).
+Ctrl-C lets finish what has left, and still prints what became of each trade.
 """
 
 from __future__ import annotations
@@ -8,24 +9,25 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from threecommas_async import ThreeCommas, Verdict
-from threecommas_async.batch import DONE
+from threecommas_async import BatchReport, Outcome, ThreeCommas
 
 
 async def main(account_id: int) -> int:
     async with ThreeCommas.from_env() as client:
-        trades = client.smart_trades.iterate(account_id=account_id, status="active")
-        report = await client.smart_trades.close_many(trades, on_progress=show)
-        print(report)
-        ending = [outcome.trade for outcome in report if outcome.verdict in DONE and outcome.trade]
-        ended = await client.smart_trades.wait_closed(ending, timeout=600)
-    for trade in ended.values():
-        print(trade.id, trade.pair, trade.status.code, trade.profit.usd)
+        try:
+            report = await client.smart_trades.close_all(
+                account_id=account_id, order="loss", deadline=600, wait=True, on_progress=show
+            )
+        except asyncio.CancelledError as cancelled:
+            print(BatchReport.of(cancelled))
+            raise
+    print(report.table())
+    print(report)
     return 0 if report.ok else 1
 
 
-def show(done: int, total: int | None, verdict: Verdict) -> None:
-    print(f"{done}/{total or '?'} {verdict}", file=sys.stderr)
+def show(done: int, total: int | None, outcome: Outcome) -> None:
+    print(f"{done}/{total} {outcome}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Asyncio client for the 3Commas SmartTrade API: signed, paced, and clear about what happened to an order."""
 
 from threecommas_async.attempt import Attempt
-from threecommas_async.batch import BatchReport, Outcome, Verdict
+from threecommas_async.batch import Batch, BatchReport, Outcome, Totals, Verdict
 from threecommas_async.client import ThreeCommas
 from threecommas_async.endpoints import Endpoint, Permission, Replay
 from threecommas_async.errors import (
@@ -9,11 +9,11 @@ from threecommas_async.errors import (
     AuthenticationError,
     BannedError,
     BatchInterruptedError,
+    BatchStoppedError,
     ClientStateError,
     DecodeError,
     InvalidRequestError,
     LimitWaitError,
-    NotEndedError,
     NotFoundError,
     NotSentError,
     OutcomeUnknownError,
@@ -23,6 +23,7 @@ from threecommas_async.errors import (
     ServerError,
     ThreeCommasError,
     TransportError,
+    WaitTimeoutError,
 )
 from threecommas_async.limits import EXPERT, PRO, STARTER, Limiter, LimitSnapshot, Pacer, RateLimit
 from threecommas_async.models.decoding import Malformed, Page
@@ -68,10 +69,11 @@ from threecommas_async.models.smart_trade_groups import (
     TriggerPrice,
 )
 from threecommas_async.models.status import Status, StatusCode
+from threecommas_async.models.summary import TradeSummary
 from threecommas_async.models.trade import ReduceFundsInfo, Trade
-from threecommas_async.resources.smart_trades import SmartTrades
-from threecommas_async.resources.walk import SmartTradeWalk
+from threecommas_async.resources.many import SmartTrades
 from threecommas_async.signing import HmacCredentials, RsaCredentials
+from threecommas_async.walk import SmartTradeWalk
 from threecommas_async.wire import Response
 
 __all__ = [
@@ -84,8 +86,10 @@ __all__ = [
     "Attempt",
     "AuthenticationError",
     "BannedError",
+    "Batch",
     "BatchInterruptedError",
     "BatchReport",
+    "BatchStoppedError",
     "ClientStateError",
     "Conditional",
     "CurrentPrice",
@@ -101,7 +105,6 @@ __all__ = [
     "Malformed",
     "Margin",
     "MarketClose",
-    "NotEndedError",
     "NotFoundError",
     "NotSentError",
     "OrderConditional",
@@ -149,12 +152,15 @@ __all__ = [
     "ThreeCommasError",
     "Timeout",
     "Total",
+    "Totals",
     "Trade",
+    "TradeSummary",
     "Trailing",
     "TransportError",
     "TriggerPrice",
     "UpdatePosition",
     "Verdict",
+    "WaitTimeoutError",
     "stop_loss",
     "take_profit",
     "target",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from threecommas_async import signing
 from threecommas_async.endpoints import BASE_URL
 from threecommas_async.limits import GENERAL, Limiter, Pacer, RateLimit
-from threecommas_async.resources.smart_trades import SmartTrades
+from threecommas_async.resources.many import SmartTrades
 from threecommas_async.session import Session
 from threecommas_async.transport import Transport, read_base_url, read_proxy
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from threecommas_async.batch import BatchReport
+    from threecommas_async.batch.engine import OnProgress
     from threecommas_async.models.smart_trade import SmartTrade
 
 LATENCY: Final = (0.02, 0.08)
@@ -31,8 +31,6 @@ TIME_SCALE: Final = 20.0
 
 _FOLLOW: Final = 60.0
 _SETTLE: Final = 0.2
-
-OnProgress = Callable[[int, int | None, Verdict], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +130,7 @@ def run(trades: int, *, real_time: bool) -> int:
             close_everything(
                 trades,
                 time_scale=time_scale,
-                on_progress=lambda done, _total, _verdict: progress.update(bar, completed=done),
+                on_progress=lambda done, _total, _outcome: progress.update(bar, completed=done),
             )
         )
     console.print(_verdicts(figures))

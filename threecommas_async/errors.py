@@ -19,7 +19,8 @@
     │   └── ServerError           5xx
     ├── DecodeError               2xx whose body does not fit
     ├── BatchInterruptedError     the iterable that gives a batch its trades failed
-    └── NotEndedError             trades that were followed have not ended in time
+    ├── BatchStoppedError         the batch was called off before this was sent
+    └── WaitTimeoutError          trades that were followed did not get there in time
 
 Bad arguments are a `ValueError` before anything is sent. `asyncio.CancelledError` always propagates.
 No error holds the API key, the secret or a signature, nor an exception of aiohttp that would.
@@ -28,6 +29,7 @@ All of them can be pickled.
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
 
 _SETTLED: Final = timedelta(minutes=2)
+_TRADE_IN_PATH: Final = re.compile(r"/smart_trades/(\d+)")
 
 
 class ThreeCommasError(Exception):
@@ -136,6 +139,12 @@ class OutcomeUnknownError(TransportError):
         within a minute as a rule.
         """
         return None if self.lost_at is None else self.lost_at + _SETTLED
+
+    @property
+    def smart_trade_id(self) -> int | None:
+        """The SmartTrade that the call acts on; None for a create."""
+        found = _TRADE_IN_PATH.search(self.path)
+        return int(found[1]) if found else None
 
     @property
     def reference(self) -> str | None:
@@ -273,21 +282,35 @@ class BatchInterruptedError(ThreeCommasError):
         self.report = report
 
 
-class NotEndedError(ThreeCommasError, TimeoutError):
-    """Trades that were followed have not ended in time.
+class BatchStoppedError(ThreeCommasError):
+    """The batch was called off, by its deadline or a cancellation, before this was sent: nothing was sent.
+
+    Also the cause of the `asyncio.CancelledError` of a batch that was cancelled; `BatchReport.of` finds it.
 
     Attributes:
-        ended: Those that have, by id.
-        pending: Ids of those that have not.
+        report: As such a cause: the verdicts on all items until then; else None.
+    """
+
+    def __init__(self, message: str = "", *, report: BatchReport | None = None) -> None:
+        super().__init__(message)
+        self.report: BatchReport | None = report
+
+
+class WaitTimeoutError(ThreeCommasError, TimeoutError):
+    """Trades that were followed did not get in time to where they were to be.
+
+    Attributes:
+        reached: Those that did, by id.
+        pending: Ids of those that did not, as far as is known.
     """
 
     def __init__(
         self,
         message: str = "",
         *,
-        ended: Mapping[int, SmartTrade] | None = None,
+        reached: Mapping[int, SmartTrade] | None = None,
         pending: Iterable[int] = (),
     ) -> None:
         super().__init__(message)
-        self.ended: dict[int, SmartTrade] = dict(ended or {})
+        self.reached: dict[int, SmartTrade] = dict(reached or {})
         self.pending: frozenset[int] = frozenset(pending)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import msgspec
 
     from threecommas_async.endpoints import ReadBack
+    from threecommas_async.errand import Errand
     from threecommas_async.limits import Pacer
     from threecommas_async.models.trade import Trade
     from threecommas_async.signing import Credentials
@@ -99,6 +100,8 @@ class Session:
         self._max_wait = max_wait
         self._patience = patience
         self._is_exit = False
+        self._errand: Errand | None = None
+        self._can_be_called_off = False
         self._policy = policy or retry.RetryPolicy()
         self._on_attempt = on_attempt
         self._clock = clock
@@ -139,17 +142,22 @@ class Session:
         """Return a session whose reads go ahead like an exit: they are about what became of a write."""
         view = copy.copy(self)
         view._is_exit = True  # noqa: SLF001 - a copy of its own
+        view._can_be_called_off = False  # noqa: SLF001 - as above
         return view
 
-    def patient(self, *, is_exit: bool = False) -> Self:
+    def patient(self, *, is_exit: bool = False, errand: Errand | None = None) -> Self:
         """Return a session for the calls of something longer: a batch, a walk, a poll.
 
         Args:
             is_exit: All of its calls, reads too, serve to close or cancel.
+            errand: Counts the calls, and can call them off.
         """
         view = copy.copy(self)
         view._max_wait = self._patience  # noqa: SLF001 - a copy of its own
         view._is_exit = is_exit or self._is_exit  # noqa: SLF001 - as above
+        if errand is not None:
+            view._errand = errand  # noqa: SLF001 - as above
+            view._can_be_called_off = True  # noqa: SLF001 - as above
         return view
 
     async def call(
@@ -254,7 +262,12 @@ class Session:
         asked = self._clock()
         outcome: wire.Response | Failure | None = None
         try:
-            await self._limiter.acquire(is_exit=self._is_exit or history.endpoint.is_exit, max_wait=max_wait)
+            is_exit = self._is_exit or history.endpoint.is_exit
+            if self._errand is None or not self._can_be_called_off:
+                await self._limiter.acquire(is_exit=is_exit, max_wait=max_wait)
+            else:
+                acquire = partial(self._limiter.acquire, is_exit=is_exit, max_wait=max_wait)
+                await self._errand.wait_for(acquire)
             began = history.begin(self._clock())
             try:
                 if self._gate.is_shut:  # It may have been while this call waited for its permit.
@@ -270,6 +283,9 @@ class Session:
                 await self._limiter.release(answered=type(outcome) is wire.Response and outcome.status != 429)
                 elapsed = self._clock() - began
                 deadline.left -= elapsed
+                if self._errand is not None:
+                    status = outcome.status if isinstance(outcome, wire.Response) else None
+                    self._errand.count(attempt=history.attempts, status=status)
                 if self._on_attempt is not None or _attempts_log.isEnabledFor(logging.DEBUG):
                     self._tell(history, outcome, waited=began - asked, elapsed=elapsed)
         except errors.ThreeCommasError as stopped:

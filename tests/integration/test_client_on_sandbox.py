@@ -18,7 +18,6 @@ from threecommas_async import (
     AuthenticationError,
     BannedError,
     InvalidRequestError,
-    NotEndedError,
     NotFoundError,
     OrderPosition,
     OrderTakeProfit,
@@ -32,6 +31,7 @@ from threecommas_async import (
     SmartTradeOrder,
     ThreeCommas,
     Verdict,
+    WaitTimeoutError,
 )
 from threecommas_async.endpoints import Permission
 from threecommas_async.retry import RetryPolicy
@@ -274,10 +274,10 @@ async def test_wait_closed_says_what_it_cannot_follow() -> None:
     async with Sandbox(trades=1, time_scale=1) as sandbox, ThreeCommas(**sandbox.credentials()) as client:
         [id] = sandbox.exchange.trades
         ended = exchange_trade(sandbox, "panic_sold")
-        with pytest.raises(NotEndedError, match="1 trades have not ended") as caught:
+        with pytest.raises(WaitTimeoutError, match="1 trades were not there") as caught:
             await client.smart_trades.wait_closed([id, ended], timeout=0.2, poll_every=0.02)
         assert caught.value.pending == {id}
-        assert caught.value.ended[ended].status.code == "panic_sold"
+        assert caught.value.reached[ended].status.code == "panic_sold"
         with pytest.raises(NotFoundError):
             await client.smart_trades.wait_closed([999_999_999], timeout=1)
         with pytest.raises(ValueError, match="poll_every"):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -8,14 +10,23 @@ from msgspec import structs
 
 from tests import virtual_time
 from threecommas_async import errors
-from threecommas_async.batch import BatchReport, Outcome, Verdict, close_many
+from threecommas_async.batch import Batch, BatchReport, Outcome, Verdict
+from threecommas_async.batch.closing import Closing
+from threecommas_async.batch.engine import check_options
+from threecommas_async.batch.items import read_items
+from threecommas_async.errand import Errand
+from threecommas_async.limits import GENERAL
 from threecommas_async.models.smart_trade import SmartTrade
+from threecommas_async.models.smart_trade_groups import Profit, SmartTradeData
 from threecommas_async.models.status import Status, StatusCode
+from threecommas_async.models.summary import TradeSummary
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
-    from threecommas_async.batch import IdsOrTrades, OnUnfilled
+    from threecommas_async.batch.closing import OnUnfilled
+    from threecommas_async.batch.engine import OnProgress
+    from threecommas_async.batch.items import IdsOrTrades, Order
 
 
 def trade(id: int, state: str = "waiting_targets") -> SmartTrade:
@@ -69,23 +80,55 @@ class Exchange:
         self.in_flight -= 1
 
 
+def batch_of(
+    exchange: Exchange,
+    trades: IdsOrTrades,
+    *,
+    order: Order = "given",
+    on_unfilled: OnUnfilled = "cancel",
+    concurrency: int = 4,
+    deadline: float | None = None,
+    on_progress: OnProgress | None = None,
+    errand: Errand | None = None,
+) -> Batch:
+    check_options(concurrency=concurrency, deadline=deadline, on_progress=on_progress)
+    return Batch(
+        partial(read_items, trades, order=order),
+        Closing(exchange, on_unfilled),
+        errand=errand or Errand(),
+        limit=GENERAL,
+        concurrency=concurrency,
+        deadline=deadline,
+        on_progress=on_progress,
+        lost=lambda _id: None,
+        clock=lambda: asyncio.get_running_loop().time(),
+    )
+
+
 def close(
     exchange: Exchange,
     trades: IdsOrTrades,
     *,
+    order: Order = "given",
     on_unfilled: OnUnfilled = "cancel",
     concurrency: int = 4,
     progress: list[tuple[int, int | None, Verdict]] | None = None,
 ) -> BatchReport:
-    return virtual_time.run(
-        close_many(
+    def on_progress(done: int, total: int | None, outcome: Outcome) -> None:
+        if progress is not None:
+            progress.append((done, total, outcome.verdict))
+
+    async def main() -> BatchReport:
+        return await batch_of(
             exchange,
             trades,
+            order=order,
             on_unfilled=on_unfilled,
             concurrency=concurrency,
-            on_progress=None if progress is None else lambda *told: progress.append(told),
-        )
-    )
+            on_progress=on_progress,
+        ).run()
+
+    return virtual_time.run(main())
 
 
 def test_every_trade_gets_a_verdict_in_the_order_of_the_input() -> None:
@@ -163,14 +206,16 @@ def test_an_unfilled_trade_can_be_left_alone() -> None:
 def test_a_refusal_that_the_state_does_not_explain_is_reported() -> None:
     refusal = errors.InvalidRequestError("not today")
     report = close(Exchange({1: "waiting_targets"}, {1: refusal}), [1])
-    assert report.outcomes[0] == Outcome(1, Verdict.REFUSED, trade(1), refusal)
+    assert report.outcomes[0] == Outcome(1, Verdict.REFUSED, TradeSummary.of(trade(1)), refusal)
 
 
 @pytest.mark.parametrize(
     ("error", "verdict"),
     [
         (errors.OutcomeUnknownError("lost"), Verdict.UNKNOWN),
-        (errors.NotSentError("no network"), Verdict.REFUSED),
+        (errors.NotSentError("no network"), Verdict.SKIPPED),
+        (errors.LimitWaitError("too far away"), Verdict.SKIPPED),
+        (ValueError("too long"), Verdict.REFUSED),
         (errors.RateLimitedError("429"), Verdict.REFUSED),
     ],
 )
@@ -181,21 +226,21 @@ def test_one_failed_call_does_not_stop_the_others(error: Exception, verdict: Ver
 
 
 @pytest.mark.parametrize(
-    "error",
+    ("error", "verdict"),
     [
-        errors.AuthenticationError("401"),
-        errors.BannedError("418"),
-        errors.PlanLimitError("plan"),
-        errors.ClientStateError("closed"),
+        (errors.AuthenticationError("401"), Verdict.REFUSED),
+        (errors.BannedError("418"), Verdict.REFUSED),
+        (errors.PlanLimitError("plan"), Verdict.REFUSED),
+        (errors.ClientStateError("closed"), Verdict.SKIPPED),
     ],
 )
-def test_a_refusal_that_all_would_meet_stops_the_batch(error: Exception) -> None:
+def test_a_refusal_that_all_would_meet_stops_the_batch(error: Exception, verdict: Verdict) -> None:
     exchange = Exchange(dict.fromkeys(range(1, 101), "waiting_targets"), {1: error})
     report = close(exchange, range(1, 101), concurrency=4)
     assert len(report) == 100
-    assert report.outcomes[0].verdict is Verdict.REFUSED
+    assert report.outcomes[0].verdict is verdict
     assert report.counts[Verdict.CLOSING] == 3  # The calls that were in flight with the first.
-    assert report.counts[Verdict.SKIPPED] == 96
+    assert [outcome.verdict for outcome in report][4:] == [Verdict.SKIPPED] * 96
     assert report.outcomes[99].error is error
     assert len(exchange.calls) == 4
 
@@ -216,16 +261,11 @@ def test_progress_that_raises_does_not_stop_the_batch(caplog: pytest.LogCaptureF
     def explode(*_told: object) -> None:
         raise ZeroDivisionError
 
-    report = virtual_time.run(
-        close_many(
-            Exchange({1: "waiting_targets", 2: "waiting_targets"}),
-            [1, 2],
-            on_unfilled="cancel",
-            concurrency=2,
-            on_progress=explode,
-        )
-    )
-    assert report.ok
+    async def main() -> BatchReport:
+        exchange = Exchange({1: "waiting_targets", 2: "waiting_targets"})
+        return await batch_of(exchange, [1, 2], on_progress=explode).run()
+
+    assert virtual_time.run(main()).ok
     assert "on_progress raised" in caplog.text
 
 
@@ -246,7 +286,7 @@ def test_an_empty_batch_is_an_empty_report() -> None:
     assert (len(report), report.ok, report.failed) == (0, True, ())
 
 
-@pytest.mark.parametrize("bad", [0, -5, True, "7", 1.0, None])
+@pytest.mark.parametrize("bad", [0, -5, True, "7a", "", "-7", "٣", "0", "9" * 30, 1.0, None])
 def test_a_bad_item_of_a_list_is_refused_before_anything_is_sent(bad: object) -> None:
     exchange = Exchange({1: "waiting_targets"})
     with pytest.raises(ValueError, match="not a SmartTrade"):
@@ -254,16 +294,27 @@ def test_a_bad_item_of_a_list_is_refused_before_anything_is_sent(bad: object) ->
     assert exchange.calls == []
 
 
-def test_a_bad_item_of_an_iterator_costs_only_itself() -> None:
+def test_an_id_may_be_a_text_of_digits() -> None:
+    report = close(Exchange({7: "waiting_targets"}), ["7", "007"])
+    assert [(outcome.id, outcome.verdict) for outcome in report] == [(7, Verdict.CLOSING)] * 2
+
+
+async def streamed(*items: Any) -> AsyncIterator[Any]:
+    for item in items:
+        yield item
+
+
+def test_a_bad_item_of_a_stream_costs_only_itself() -> None:
     exchange = Exchange({1: "waiting_targets", 3: "waiting_targets"})
-    report = close(exchange, iter([1, -2, 3]))
+    report = close(exchange, streamed(1, -2, 3))
     assert [outcome.verdict for outcome in report] == [Verdict.CLOSING, Verdict.REFUSED, Verdict.CLOSING]
     assert isinstance(report.outcomes[1].error, ValueError)
 
 
 def test_an_iterable_that_fails_does_not_lose_the_verdicts_so_far() -> None:
-    def trades() -> Iterator[int]:
-        yield from range(1, 8)
+    async def trades() -> AsyncIterator[int]:
+        for id in range(1, 8):
+            yield id
         raise OSError("the list ended early")
 
     with pytest.raises(errors.BatchInterruptedError, match="after 7 of them") as caught:
@@ -271,6 +322,17 @@ def test_an_iterable_that_fails_does_not_lose_the_verdicts_so_far() -> None:
     assert caught.value.report is not None
     assert caught.value.report.counts == {Verdict.CLOSING: 7}
     assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_a_plain_iterable_that_fails_does_so_before_anything_is_sent() -> None:
+    def trades() -> Iterator[int]:
+        yield 1
+        raise OSError("the list ended early")
+
+    exchange = Exchange({1: "waiting_targets"})
+    with pytest.raises(OSError, match="ended early"):
+        close(exchange, trades())
+    assert exchange.calls == []
 
 
 @pytest.mark.parametrize("bad", [42, None, "123", b"\x05", trade(1)])
@@ -282,8 +344,7 @@ def test_what_is_no_iterable_of_trades_is_refused(bad: Any) -> None:
 
 
 def test_a_trade_with_an_impossible_id_costs_only_itself() -> None:
-    mixed: list[int | SmartTrade] = [trade(0), 1]
-    report = close(Exchange({1: "waiting_targets"}), iter(mixed))
+    report = close(Exchange({1: "waiting_targets"}), streamed(trade(0), 1))
     assert [outcome.verdict for outcome in report] == [Verdict.REFUSED, Verdict.CLOSING]
 
 
@@ -292,7 +353,7 @@ def test_an_unexpected_error_costs_only_its_trade(caplog: pytest.LogCaptureFixtu
         Exchange(dict.fromkeys(range(1, 6), "waiting_targets"), {3: ZeroDivisionError()}), range(1, 6)
     )
     assert report.counts == {Verdict.CLOSING: 4, Verdict.UNKNOWN: 1}
-    assert "closing SmartTrade 3 failed unexpectedly" in caplog.text
+    assert "item 3 of a batch failed unexpectedly" in caplog.text
 
 
 def test_a_foreign_cancellation_costs_no_verdict() -> None:
@@ -311,12 +372,10 @@ def test_a_foreign_cancellation_costs_no_verdict() -> None:
     def cancel(*_told: object) -> None:
         raise asyncio.CancelledError
 
-    told = virtual_time.run(
-        close_many(
-            Exchange({1: "waiting_targets"}), [1, 1], on_unfilled="cancel", concurrency=1, on_progress=cancel
-        )
-    )
-    assert told.counts == {Verdict.CLOSING: 2}
+    async def main() -> BatchReport:
+        return await batch_of(Exchange({1: "waiting_targets"}), [1, 1], on_progress=cancel).run()
+
+    assert virtual_time.run(main()).counts == {Verdict.CLOSING: 2}
 
 
 @pytest.mark.parametrize("concurrency", [0, -1, True, 1.5, "4"])
@@ -325,38 +384,219 @@ def test_a_pool_needs_workers(concurrency: Any) -> None:
         close(Exchange({}), [], concurrency=concurrency)
 
 
-def test_an_unknown_way_with_unfilled_trades_is_refused() -> None:
-    with pytest.raises(ValueError, match="on_unfilled"):
-        close(Exchange({}), [], on_unfilled="ignore")  # type: ignore[arg-type]  # pyright: ignore - the bad input
+class InTwoSteps(Exchange):
+    """Its calls end when the test says so."""
+
+    def __init__(self, states: dict[int, str]) -> None:
+        super().__init__(states)
+        self.may_end = asyncio.Event()
+        self.ended: list[int] = []
+
+    async def _take(self, name: str, id: int) -> None:
+        self.calls.append((name, id))
+        await self.may_end.wait()
+        self.ended.append(id)
 
 
-def test_the_report_prints_as_a_table() -> None:
-    report = BatchReport(
-        (
-            Outcome(1, Verdict.CLOSING),
-            Outcome(2, Verdict.CLOSING),
-            Outcome(3, Verdict.UNKNOWN, error=errors.OutcomeUnknownError("the connection broke")),
-        ),
-        elapsed=1.25,
-    )
-    assert str(report).splitlines() == [
-        "closing              2",
-        "unknown              1",
-        "total                3   in 1.2 s",
-        "3: unknown (the connection broke)",
-    ]
+def test_a_cancelled_batch_lets_finish_what_is_in_flight_and_reports_every_trade() -> None:
+    async def main() -> None:
+        exchange = InTwoSteps(dict.fromkeys(range(1, 101), "waiting_targets"))
+        task = asyncio.create_task(batch_of(exchange, range(1, 101)).run())
+        await asyncio.sleep(1)
+        task.cancel()
+        await asyncio.sleep(5)
+        assert not task.done()
+        exchange.may_end.set()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        assert exchange.ended == [1, 2, 3, 4]
+        report = BatchReport.of(caught.value)
+        assert report is not None
+        assert [outcome.id for outcome in report] == list(range(1, 101))
+        assert report.counts == {Verdict.CLOSING: 4, Verdict.SKIPPED: 96}
+        assert task.cancelled()
+
+    virtual_time.run(main())
 
 
-def test_cancelling_the_batch_propagates() -> None:
+@pytest.mark.parametrize("cancellations", [1, 2, 3])
+def test_what_does_not_finish_is_cut_off(cancellations: int) -> None:
+    async def main() -> None:
+        exchange = InTwoSteps(dict.fromkeys(range(1, 101), "waiting_targets"))
+        task = asyncio.create_task(batch_of(exchange, range(1, 101)).run())
+        await asyncio.sleep(1)
+        for _ in range(cancellations):
+            task.cancel()
+            await asyncio.sleep(0.1)
+        began = asyncio.get_running_loop().time()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        waited = asyncio.get_running_loop().time() - began
+        assert waited == pytest.approx(9.9 if cancellations == 1 else 0.0)
+        report = BatchReport.of(caught.value)
+        assert report is not None
+        assert report.counts == {Verdict.SKIPPED: 100}
+        assert exchange.ended == []
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    virtual_time.run(main())
+
+
+def test_a_batch_of_which_somebody_cancels_a_worker_reports_what_was_cut_off() -> None:
+    async def main() -> None:
+        exchange = InTwoSteps(dict.fromkeys(range(1, 5), "waiting_targets"))
+        task = asyncio.create_task(batch_of(exchange, range(1, 5)).run())
+        await asyncio.sleep(1)
+        [worker, *_] = asyncio.all_tasks() - {asyncio.current_task(), task}
+        worker.cancel()
+        exchange.may_end.set()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        report = BatchReport.of(caught.value)
+        assert report is not None
+        assert report.counts == {Verdict.CLOSING: 3, Verdict.SKIPPED: 1}
+
+    virtual_time.run(main())
+
+
+def test_a_timeout_around_a_batch_keeps_the_report() -> None:
     async def main() -> None:
         exchange = Exchange(dict.fromkeys(range(1, 101), "waiting_targets"))
-        task = asyncio.create_task(
-            close_many(exchange, range(1, 101), on_unfilled="cancel", concurrency=4, on_progress=None)
-        )
+        with pytest.raises(TimeoutError) as caught:
+            async with asyncio.timeout(0.12):
+                await batch_of(exchange, range(1, 101)).run()
+        report = BatchReport.of(caught.value)
+        assert report is not None
+        assert report.counts == {Verdict.CLOSING: 12, Verdict.SKIPPED: 88}
+
+    virtual_time.run(main())
+
+
+def test_after_its_deadline_a_batch_begins_nothing() -> None:
+    async def main() -> None:
+        exchange = Exchange(dict.fromkeys(range(1, 101), "waiting_targets"))
+        report = await batch_of(exchange, range(1, 101), deadline=0.12).run()
+        assert report.counts == {Verdict.CLOSING: 12, Verdict.SKIPPED: 88}
+        assert report.elapsed == pytest.approx(0.15)
+        assert str(report.outcomes[99].error) == "the deadline of 0.12 s had passed"
+
+    virtual_time.run(main())
+
+
+def test_a_stream_is_not_read_on_after_the_end_of_a_batch() -> None:
+    given: list[int] = []
+
+    async def trades() -> AsyncIterator[int]:
+        for id in range(1, 101):
+            await asyncio.sleep(0.01)
+            given.append(id)
+            yield id
+
+    exchange = Exchange(dict.fromkeys(range(1, 101), "waiting_targets"), {3: errors.BannedError("418")})
+    report = close(exchange, trades(), concurrency=1)
+    assert report.counts == {Verdict.CLOSING: 2, Verdict.REFUSED: 1}
+    assert given == [1, 2, 3]
+
+
+def test_verdicts_come_as_they_fall() -> None:
+    async def main() -> None:
+        exchange = Exchange(dict.fromkeys(range(1, 9), "waiting_targets"))
+        batch = batch_of(exchange, [*range(1, 9), 1])
+        fallen: list[tuple[float, int | None]] = []
+        async for outcome in batch:
+            fallen.append((round(asyncio.get_running_loop().time(), 2), outcome.id))
+            assert outcome in batch.report
+        assert [at for at, _ in fallen] == [0.05] * 4 + [0.1] * 5
+        assert sorted(id or 0 for _, id in fallen) == [1, 1, 2, 3, 4, 5, 6, 7, 8]
+        assert [outcome.id for outcome in batch.report] == [*range(1, 9), 1]
+
+    virtual_time.run(main())
+
+
+def test_leaving_the_block_stops_the_batch_and_keeps_its_report() -> None:
+    async def main() -> None:
+        exchange = Exchange(dict.fromkeys(range(1, 101), "waiting_targets"))
+        async with batch_of(exchange, range(1, 101)) as batch:
+            async for _ in batch:
+                break
+        assert batch.report.counts == {Verdict.CLOSING: 8, Verdict.SKIPPED: 92}
+        assert len(exchange.calls) == 8
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    virtual_time.run(main())
+
+
+def test_a_stream_of_verdicts_that_is_cancelled_holds_the_report() -> None:
+    async def main() -> None:
+        exchange = Exchange(dict.fromkeys(range(1, 101), "waiting_targets"))
+        batch = batch_of(exchange, range(1, 101))
+
+        async def watch() -> None:
+            async for _ in batch:
+                pass
+
+        task = asyncio.create_task(watch())
         await asyncio.sleep(0.12)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert len(exchange.calls) == 12
+        assert batch.report.counts == {Verdict.CLOSING: 12, Verdict.SKIPPED: 88}
 
     virtual_time.run(main())
+
+
+def test_progress_may_be_a_coroutine_function_and_is_told_one_at_a_time() -> None:
+    told: list[int] = []
+
+    async def on_progress(done: int, _total: int | None, _outcome: Outcome) -> None:
+        told.append(done)
+        await asyncio.sleep(1)
+        told.append(-done)
+
+    async def main() -> None:
+        exchange = Exchange(dict.fromkeys(range(1, 4), "waiting_targets"))
+        assert (await batch_of(exchange, range(1, 4), on_progress=on_progress).run()).ok
+
+    virtual_time.run(main())
+    assert told == [1, -1, 2, -2, 3, -3]
+
+
+def lossy(id: int, usd: str | None, *, total: str = "100") -> SmartTrade:
+    volume = None if usd is None else Decimal(usd) / 2
+    return structs.replace(
+        trade(id),
+        profit=Profit(volume=volume, usd=None if usd is None else Decimal(usd)),
+        data=SmartTradeData(entered_amount=Decimal(1), entered_total=Decimal(total)),
+    )
+
+
+def test_the_largest_loss_or_the_largest_position_can_come_first() -> None:
+    trades = [
+        lossy(1, "5"),
+        lossy(2, None, total="900"),
+        lossy(3, "-70", total="2"),
+        lossy(4, "-7", total="300"),
+    ]
+    closed: dict[str, list[int]] = {}
+    orders: tuple[Order, ...] = ("given", "loss", "size")
+    for order in orders:
+        exchange = Exchange(dict.fromkeys(range(1, 5), "waiting_targets"))
+        report = close(exchange, streamed(*trades), order=order, concurrency=1)
+        closed[order] = [id for _, id in exchange.calls]
+        assert [outcome.id for outcome in report] == closed[order]
+    # A quote is worth two USD here, where the profit says so; without one the 900 count as they are.
+    assert closed == {"given": [1, 2, 3, 4], "loss": [3, 4, 1, 2], "size": [2, 4, 1, 3]}
+
+
+def test_an_order_by_loss_needs_trades() -> None:
+    exchange = Exchange({1: "waiting_targets"})
+    with pytest.raises(ValueError, match="needs trades"):
+        close(exchange, [trade(2), 1], order="loss")
+    assert exchange.calls == []
+
+
+def test_an_unfilled_trade_is_ordered_to_close_if_that_is_wanted() -> None:
+    exchange = Exchange({1: "waiting_position"})
+    [outcome] = close(exchange, [trade(1, "waiting_position")], on_unfilled="close")
+    assert outcome.verdict is Verdict.REFUSED
+    assert exchange.calls == [("close", 1), ("get", 1)]

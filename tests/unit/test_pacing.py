@@ -14,7 +14,7 @@ from tests.scripted_api import LOST, Script, new_session
 from threecommas_async import LimitWaitError, NotSentError, endpoints
 from threecommas_async.client import MAX_WAIT, ThreeCommas
 from threecommas_async.limits import Limiter, Pacer, RateLimit
-from threecommas_async.resources.smart_trades import SmartTrades
+from threecommas_async.resources.many import SmartTrades
 from threecommas_async.wire import Response
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def test_a_single_call_does_not_wait_long_and_a_batch_does() -> None:
 
 
 def test_walks_and_polls_wait_like_a_batch() -> None:
-    empty, ended = Response(200, {}, b"[]"), b'[{"id":7,"status":{"basic_type":"panic_sold"}}]'
+    empty, ended = Response(200, {}, b"[]"), b'{"id":7,"status":{"basic_type":"panic_sold"}}'
     script = Script({"GET": [empty, empty, Response(200, {}, ended)]})
 
     async def main() -> None:
@@ -95,7 +95,7 @@ def test_a_wait_that_was_asked_for_holds_for_a_batch_too() -> None:
         trades = SmartTrades(new_session(script, limiter=limiter, max_wait=5, patience=5))
         return [outcome.verdict for outcome in await trades.close_many([7, 8])]
 
-    assert virtual_time.run(main()) == ["closing", "refused"]
+    assert virtual_time.run(main()) == ["closing", "skipped"]
 
 
 def test_what_the_options_of_a_client_mean() -> None:

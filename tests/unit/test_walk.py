@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 from tests import virtual_time
+from threecommas_async import walk
 from threecommas_async.errors import ThreeCommasError
 from threecommas_async.models.decoding import Malformed, Page
 from threecommas_async.models.smart_trade import SmartTrade
 from threecommas_async.models.status import Status
-from threecommas_async.resources import walk
-from threecommas_async.resources.walk import SmartTradeWalk
+from threecommas_async.walk import SmartTradeWalk
 
 
 def trades(*ids: int) -> tuple[SmartTrade, ...]:

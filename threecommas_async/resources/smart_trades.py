@@ -7,16 +7,13 @@ import logging
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Self, get_args
 
-from threecommas_async import batch, created, endpoints, follow
+from threecommas_async import created, endpoints
 from threecommas_async.models import rules
 from threecommas_async.models.order import FundsOrder, Note, SmartTradeOrder, SmartTradeUpdate
 from threecommas_async.models.order_groups import OrderValue, exact
-from threecommas_async.resources.walk import PAGE_SIZE, SmartTradeWalk
+from threecommas_async.walk import PAGE_SIZE, SmartTradeWalk
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from threecommas_async.batch import BatchReport, IdsOrTrades, OnUnfilled, Verdict
     from threecommas_async.errors import OutcomeUnknownError
     from threecommas_async.models.decoding import Page
     from threecommas_async.models.order_groups import MarketOrLimit, Number
@@ -36,8 +33,8 @@ OrderBy = Literal["created_at", "updated_at", "closed_at", "status", "profit", "
 _log = logging.getLogger("threecommas_async.decoding")
 
 
-class SmartTrades:
-    """The calls on SmartTrades: ``client.smart_trades``.
+class SmartTradeCalls:
+    """The calls on one SmartTrade, and the lists of them: a part of ``client.smart_trades``.
 
     All of them can raise the errors of `threecommas_async.errors`; docstrings name those that are
     particular to the call. Ids are positional; durations are seconds.
@@ -511,66 +508,6 @@ class SmartTrades:
         return await self._session.call(
             endpoints.CANCEL_TRADE, path={"smart_trade_id": smart_trade_id, "trade_id": trade_id}
         )
-
-    async def close_many(
-        self,
-        trades: IdsOrTrades,
-        /,
-        *,
-        on_unfilled: OnUnfilled = "cancel",
-        concurrency: int = 16,
-        on_progress: Callable[[int, int | None, Verdict], object] | None = None,
-    ) -> BatchReport:
-        """Close many SmartTrades at market price, as fast as the request limit allows.
-
-        One trade never costs the others: each gets a verdict. The batch stops when every further call would
-        meet the same refusal (401, 418, the plan, a closed client), and the rest is ``SKIPPED``. It is
-        safe to run it again: what has ended or is ending is ``ALREADY_CLOSED``. When the batch itself is
-        cancelled (Ctrl-C) there is no report: run it again.
-
-        Args:
-            trades: Ids or trades, from any iterable or asynchronous iterable; closed in its order, each once.
-                A trade that had ended when it was read costs no request.
-            on_unfilled: What to do with a trade whose entry is not filled, which cannot be closed:
-                ``"cancel"`` it, or ``"skip"`` it. It is read anew before, since it may be filled by now.
-            concurrency: Calls in flight at most.
-            on_progress: Called after each verdict with the number of verdicts so far, the number of trades
-                (None if the iterable does not know) and the verdict.
-
-        Raises:
-            ValueError: An option cannot be used, or an item of a list is no id and no trade; nothing was
-                sent. From an iterator such an item is ``REFUSED``.
-            BatchInterruptedError: The iterable failed; the error holds the report on what it had given.
-        """
-        calls = self.with_session(self._session.patient(is_exit=True))
-        return await batch.close_many(
-            calls, trades, on_unfilled=on_unfilled, concurrency=concurrency, on_progress=on_progress
-        )
-
-    async def wait_closed(
-        self, trades: Iterable[int | SmartTrade], /, *, timeout: float, poll_every: float = 10.0
-    ) -> Mapping[int, SmartTrade]:
-        """Follow trades until all of them have ended.
-
-        Reads list pages from the newest trade down to the oldest of those that have not ended: one request
-        for 100 trades instead of one for each. With the published limit a poll every ten seconds of 1 000
-        trades takes the greater part of it.
-
-        Args:
-            trades: Ids or trades.
-            timeout: Seconds after which to give up, waits for the request limit included.
-            poll_every: Seconds between two polls; the first pauses are shorter, from an eighth of it.
-
-        Returns:
-            The ended trades by id.
-
-        Raises:
-            ValueError: An item is no id and no trade, or ``poll_every`` is not positive.
-            NotEndedError: Some trades have not ended in time; a `TimeoutError` that holds the others.
-            NotFoundError: An id is not among the trades of this key.
-        """
-        calls = self.with_session(self._session.patient())
-        return await follow.until_ended(calls, trades, timeout=timeout, poll_every=poll_every)
 
 
 def _funds(units: Number, order_type: MarketOrLimit, price: Number | None, *, validate: bool) -> FundsOrder:

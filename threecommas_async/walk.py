@@ -45,28 +45,39 @@ class SmartTradeWalk(AsyncIterator["SmartTrade"]):
     async def _walk(self) -> AsyncGenerator[SmartTrade, None]:
         seen: set[int] = set()
         for _ in range(MAX_PASSES):
-            pages = found = 0
-            async for page in self._pages():
-                pages += 1
+            number = found = 0
+            async for page in pages(self._read_page, **self._filters):
+                number += 1
+                self._malformed |= {(bad.id, bad.fault): bad for bad in page.malformed}
                 for trade in page:
                     if trade.id not in seen:
                         seen.add(trade.id)
                         found += 1
                         yield trade
-            if not found or pages == 1 or self._filters["status"] != "active":
+            if not found or number == 1 or self._filters["status"] != "active":
                 return
 
-    async def _pages(self) -> AsyncGenerator[Page[SmartTrade], None]:
-        previous: tuple[int, ...] = ()
-        for number in range(1, MAX_PAGES + 1):
-            page = await self._read_page(
-                page=number, per_page=PAGE_SIZE, order_by="created_at", **self._filters
-            )
-            self._malformed |= {(bad.id, bad.fault): bad for bad in page.malformed}
-            yield page
-            # A server that ignores the page number; pages of which nothing can be read say nothing.
-            ids = tuple(trade.id for trade in page)
-            if page.received < PAGE_SIZE or (ids and ids == previous):
-                return
-            previous = ids
-        raise ThreeCommasError(f"the list of SmartTrades does not end: gave up after {MAX_PAGES} pages")
+
+async def pages(
+    read_page: Callable[..., Awaitable[Page[SmartTrade]]], *, order_by: str = "created_at", **filters: Any
+) -> AsyncGenerator[Page[SmartTrade], None]:
+    """Read all pages of a list once, from the first one.
+
+    Args:
+        read_page: ``SmartTrades.list``.
+        order_by: Sort key.
+        **filters: The other arguments of ``SmartTrades.list``.
+
+    Raises:
+        ThreeCommasError: A page cannot be read, or the list does not end.
+    """
+    previous: tuple[int, ...] = ()
+    for number in range(1, MAX_PAGES + 1):
+        page = await read_page(page=number, per_page=PAGE_SIZE, order_by=order_by, **filters)
+        yield page
+        # A server that ignores the page number; pages of which nothing can be read say nothing.
+        ids = tuple(trade.id for trade in page)
+        if page.received < PAGE_SIZE or (ids and ids == previous):
+            return
+        previous = ids
+    raise ThreeCommasError(f"the list of SmartTrades does not end: gave up after {MAX_PAGES} pages")

@@ -1,0 +1,273 @@
+"""Batches through the real client against the sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from math import ceil
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from threecommas_async import (
+    AuthenticationError,
+    BatchReport,
+    NotFoundError,
+    SmartTrade,
+    SmartTradeOrder,
+    SmartTrades,
+    ThreeCommas,
+    Verdict,
+)
+from threecommas_async.limits import RateLimit
+from threecommas_async.sandbox import EVERY_STATUS, PAPER_ACCOUNT, REAL_ACCOUNT, Sandbox
+
+if TYPE_CHECKING:
+    from threecommas_async.models.status import StatusCode
+
+ROOMY = RateLimit(requests=5000, period=60.0, lockout=300.0)
+
+
+def client_of(sandbox: Sandbox, **options: Any) -> ThreeCommas:
+    return ThreeCommas(**sandbox.credentials(**options))
+
+
+def writes(sandbox: Sandbox) -> Counter[str]:
+    return Counter(entry.action for entry in sandbox.ledger)
+
+
+def seed(sandbox: Sandbox, count: int, *statuses: StatusCode | str) -> list[int]:
+    return sandbox.exchange.seed(count, statuses)
+
+
+async def test_a_plan_orders_nothing_and_tells_what_would_be_done() -> None:
+    async with Sandbox(trades=230, limit=ROOMY) as sandbox, client_of(sandbox) as client:
+        unfilled = seed(sandbox, 20, "waiting_position")
+        [ended] = seed(sandbox, 1, "finished")
+        ids = [*sandbox.exchange.trades, 999_999_999, ended]
+        report = await client.smart_trades.close_many(ids, dry_run=True)
+        assert report.dry_run
+        assert report.counts == {
+            Verdict.WOULD_CLOSE: 230,
+            Verdict.WOULD_CANCEL: 20,
+            Verdict.ALREADY_CLOSED: 2,
+            Verdict.REFUSED: 1,
+        }
+        assert isinstance(report.failed[0].error, NotFoundError)
+        assert report.requests == sandbox.requests == 3 + 1 + 1  # Active pages, recent changes, one alone.
+        assert "nothing was ordered" in str(report)
+        skipping = await client.smart_trades.close_many(unfilled, dry_run=True, on_unfilled="skip")
+        assert skipping.counts == {Verdict.SKIPPED: 20}
+        assert writes(sandbox) == {}
+
+
+async def test_the_plan_says_how_long_the_limit_takes() -> None:
+    limit = RateLimit(requests=100, period=60.0, lockout=300.0)
+    async with Sandbox(trades=250, limit=limit, time_scale=1) as sandbox, client_of(sandbox) as client:
+        trades = [trade async for trade in client.smart_trades.iterate()]
+        unread = sandbox.requests
+        report = await client.smart_trades.close_many(trades, dry_run=True)
+        assert sandbox.requests == unread
+        assert report.floor == 120.0
+
+
+async def test_close_all_closes_what_matches_with_the_fewest_requests() -> None:
+    async with Sandbox(trades=150, limit=ROOMY) as sandbox, client_of(sandbox) as client:
+        seed(sandbox, 5, "finished")
+        mine = {id for id, trade in sandbox.exchange.trades.items() if trade.order.pair == "USDT_DOGE"}
+        report = await client.smart_trades.close_all(pair="USDT_DOGE")
+        closed = {outcome.id for outcome in report if outcome.verdict is Verdict.CLOSING}
+        assert closed == {id for id in mine if not sandbox.exchange.trades[id].status.startswith("fin")}
+        assert len(closed) > 20
+        assert report.ok
+        assert report.requests == sandbox.requests == len(closed) + 2
+        other = await client.smart_trades.close_all(predicate=lambda trade: trade.pair == "USDT_ETH")
+        assert {outcome.trade and outcome.trade.pair for outcome in other} == {"USDT_ETH"}
+
+
+async def test_close_all_with_nothing_to_close_is_one_request() -> None:
+    async with Sandbox(limit=ROOMY) as sandbox, client_of(sandbox) as client:
+        report = await client.smart_trades.close_all()
+        assert (len(report), report.ok, sandbox.requests) == (0, True, 1)
+
+
+async def test_trades_that_are_opened_meanwhile_are_reported_and_left_alone() -> None:
+    async with Sandbox(trades=120, limit=ROOMY) as sandbox, client_of(sandbox) as client:
+        old, new = set(sandbox.exchange.trades), list[int]()
+
+        async def open_another(done: int, _total: int | None, _outcome: object) -> None:
+            if done == 5:
+                order = SmartTradeOrder.smart_trade(account_id=PAPER_ACCOUNT.id, pair="USDT_DOGE", units=50)
+                new.append((await client.smart_trades.create(order)).id)
+
+        report = await client.smart_trades.close_all(on_progress=open_another)
+        assert {outcome.id for outcome in report} == old
+        assert report.opened == tuple(new) != ()
+        assert report.ok
+        assert {entry.smart_trade_id for entry in sandbox.ledger if entry.action != "create"} == old
+
+
+async def test_close_all_goes_on_until_nothing_is_left_open() -> None:
+    """Half of the answers are lost at first, and the unknown ones are found out in later rounds."""
+    async with Sandbox(trades=60, limit=ROOMY, time_scale=1) as sandbox, client_of(sandbox) as client:
+        sandbox.network.unreliable = 0.6
+        hurried = client.with_options(timeout=0.2)
+
+        def calm(done: int, _total: int | None, _outcome: object) -> None:
+            if done == 40:
+                sandbox.network.unreliable = 0.0
+
+        report = await hurried.smart_trades.close_all(on_progress=calm, deadline=30)
+        assert report.ok, str(report)
+        assert not [trade for trade in sandbox.exchange.trades.values() if trade.status == "waiting_targets"]
+        closes = Counter(entry.smart_trade_id for entry in sandbox.ledger)
+        assert set(closes.values()) == {1}
+        assert len(closes) == 60
+
+
+async def test_a_trade_that_cannot_be_closed_yet_is_tried_again() -> None:
+    async with Sandbox(trades=2, limit=ROOMY, time_scale=1) as sandbox, client_of(sandbox) as client:
+        [new] = seed(sandbox, 1, "created")
+        report = await client.smart_trades.close_all(deadline=10)
+        assert report.counts == {Verdict.CLOSING: 2, Verdict.CANCELLED: 1}
+        assert report.outcomes[0].id == new
+
+
+async def test_waiting_takes_few_requests_and_the_report_has_the_ends() -> None:
+    async with (
+        Sandbox(trades=350, limit=ROOMY, time_scale=1) as sandbox,
+        client_of(sandbox) as client,
+    ):
+        seed(sandbox, 20, "waiting_position")
+        report = await client.smart_trades.close_many(list(sandbox.exchange.trades), wait=True)
+        assert report.counts == {Verdict.CLOSED: 350, Verdict.CANCELLED: 20}
+        statuses = Counter(outcome.trade.status for outcome in report if outcome.trade)
+        assert statuses == {"panic_sold": 350, "cancelled": 20}
+        assert all(total.realised_profit is not None for total in report.totals)
+        closing, polls = 350 + 3 * 20, report.requests - 350 - 3 * 20 - 3 * ceil(370 / 100)
+        assert report.requests == sandbox.requests
+        assert polls <= 4 * ceil(report.elapsed / 1.25), (closing, polls, report.elapsed)
+
+
+async def test_cancelling_and_annotating_have_the_same_report() -> None:
+    async with (
+        Sandbox(trades=15, statuses=EVERY_STATUS, limit=ROOMY, time_scale=1) as sandbox,
+        client_of(sandbox) as client,
+    ):
+        ids = list(sandbox.exchange.trades)
+        noted = await client.smart_trades.set_note_many(ids, "the market falls")
+        assert noted.counts == {Verdict.DONE: 15}
+        assert {trade.note_raw async for trade in client.smart_trades.iterate()} == {"the market falls"}
+        with pytest.raises(ValueError, match="300"):
+            await client.smart_trades.set_note_many(ids, "x" * 301)
+        report = await client.smart_trades.cancel_many([*ids, 999_999_999])
+        assert report.counts == {
+            Verdict.CANCELLED: 5,
+            Verdict.ALREADY_CLOSED: 9,
+            Verdict.REFUSED: 2,
+        }
+        assert [type(outcome.error) for outcome in report.failed][1:] == [NotFoundError]
+        again = await client.smart_trades.cancel_many(ids)
+        assert again.counts == {Verdict.ALREADY_CLOSED: 14, Verdict.REFUSED: 1}
+
+
+async def test_any_call_can_be_made_for_many_items() -> None:
+    async with Sandbox(limit=ROOMY) as sandbox, client_of(sandbox) as client:
+        orders = [
+            SmartTradeOrder.smart_trade(account_id=PAPER_ACCOUNT.id, pair="USDT_DOGE", units=units)
+            for units in (50, 60, 70)
+        ]
+        nowhere = SmartTradeOrder.smart_trade(account_id=PAPER_ACCOUNT.id, pair="USDT_NOPE", units=50)
+        report = await client.smart_trades.run_many(SmartTrades.create, [*orders, nowhere])
+        assert [outcome.verdict for outcome in report] == [Verdict.DONE] * 3 + [Verdict.REFUSED]
+        assert [outcome.item for outcome in report] == [*orders, nowhere]
+        first = report.outcomes[0].result
+        assert isinstance(first, SmartTrade)
+        assert first.id == report.outcomes[0].id == next(iter(sandbox.exchange.trades))
+
+        async def amount(calls: SmartTrades, id: int) -> int:
+            return len(await calls.list_trades(id))
+
+        counted = await client.smart_trades.run_many(amount, sandbox.exchange.trades)
+        assert [outcome.result for outcome in counted] == [1, 1, 1]
+        assert counted.requests == 3
+
+
+async def test_a_key_that_expires_stops_the_batch_and_the_rest_is_skipped() -> None:
+    async with Sandbox(trades=60, limit=ROOMY) as sandbox, client_of(sandbox) as client:
+        wrong = client_of(sandbox, api_secret="wrong")
+        async with wrong:
+            report = await wrong.smart_trades.close_many(list(sandbox.exchange.trades))
+        assert set(report.counts) == {Verdict.REFUSED, Verdict.SKIPPED}
+        assert report.counts[Verdict.REFUSED] <= 16
+        assert all(isinstance(outcome.error, AuthenticationError) for outcome in report)
+        assert (await client.smart_trades.close_many(list(sandbox.exchange.trades))).ok
+
+
+async def test_a_cancelled_batch_loses_nothing_and_a_second_run_closes_the_rest() -> None:
+    limit = RateLimit(requests=40, period=0.6, lockout=10.0)
+    async with (
+        Sandbox(trades=100, limit=limit, latency=(0.02, 0.05), time_scale=1) as sandbox,
+        client_of(sandbox) as client,
+    ):
+        ids = list(sandbox.exchange.trades)
+        fallen = asyncio.Event()
+        task = asyncio.create_task(client.smart_trades.close_many(ids, on_progress=lambda *_: fallen.set()))
+        await fallen.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        report = BatchReport.of(caught.value)
+        assert report is not None
+        assert [outcome.id for outcome in report] == ids
+        done = {outcome.id for outcome in report if outcome.verdict is Verdict.CLOSING}
+        assert done == {entry.smart_trade_id for entry in sandbox.ledger}
+        assert report.counts[Verdict.SKIPPED] == 100 - len(done) > 0
+        assert client.in_flight_unknown() == ()
+        again = await client.smart_trades.close_many(ids)
+        assert again.counts == {Verdict.CLOSING: 100 - len(done), Verdict.ALREADY_CLOSED: len(done)}
+        assert Counter(entry.smart_trade_id for entry in sandbox.ledger) == Counter(ids)
+
+
+async def test_a_deadline_ends_the_wait_for_the_limit() -> None:
+    limit = RateLimit(requests=10, period=30.0, lockout=60.0)
+    async with Sandbox(trades=25, limit=limit) as sandbox, client_of(sandbox) as client:
+        report = await client.smart_trades.close_many(list(sandbox.exchange.trades), deadline=0.3)
+        assert report.counts == {Verdict.CLOSING: 10, Verdict.SKIPPED: 15}
+        assert report.elapsed < 2.0
+        assert writes(sandbox) == {"close_by_market": 10}
+
+
+async def test_wait_for_brings_trades_where_they_are_to_be_or_as_they_ended() -> None:
+    async with Sandbox(trades=3, limit=ROOMY, time_scale=5) as sandbox, client_of(sandbox) as client:
+        order = SmartTradeOrder.smart_trade(account_id=PAPER_ACCOUNT.id, pair="USDT_DOGE", units=50)
+        new = await client.smart_trades.create(order)
+        [ended] = seed(sandbox, 1, "cancelled")
+        there = await client.smart_trades.wait_for(
+            [new, str(ended)], lambda trade: trade.is_filled, timeout=20, poll_every=0.2
+        )
+        assert there[new.id].status.code == "waiting_targets"
+        assert there[ended].status.code == "cancelled"
+
+
+async def test_following_leaves_the_reserve_to_exits() -> None:
+    limit = RateLimit(requests=40, period=2.0, lockout=10.0)
+    async with Sandbox(trades=300, limit=limit, time_scale=1) as sandbox, client_of(sandbox) as client:
+        ids = list(sandbox.exchange.trades)
+        polls = asyncio.create_task(client.smart_trades.wait_closed(ids, timeout=60, poll_every=0.01))
+        await asyncio.sleep(1.0)
+        for id in ids[:4]:  # What is reserved of 40.
+            await client.with_options(max_wait=0.0).smart_trades.close_by_market(id)
+        assert sandbox.refused == 0
+        polls.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await polls
+
+
+async def test_an_account_can_be_closed_alone() -> None:
+    async with Sandbox(trades=12, limit=ROOMY) as sandbox, client_of(sandbox) as client:
+        order = SmartTradeOrder.smart_trade(account_id=REAL_ACCOUNT.id, pair="USDT_DOGE", units=50)
+        other = await client.smart_trades.create(order)
+        await client.smart_trades.wait_for([other], lambda trade: trade.is_filled, timeout=60, poll_every=0.5)
+        report = await client.smart_trades.close_all(account_id=REAL_ACCOUNT.id)
+        assert [outcome.id for outcome in report] == [other.id]

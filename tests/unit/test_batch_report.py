@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import pickle
+from decimal import Decimal
+
+import msgspec
+import pytest
+
+from threecommas_async import errors
+from threecommas_async.batch import BatchReport, Outcome, Totals, Verdict
+from threecommas_async.models.status import StatusCode
+from threecommas_async.models.summary import TradeSummary
+
+LOST = errors.OutcomeUnknownError("the connection\nbroke")
+SUMMARY = TradeSummary(
+    id=1,
+    status=StatusCode.PANIC_SOLD,
+    pair="USDT_DOGE",
+    account_id=7,
+    entered_amount=Decimal("15.000"),
+    entered_total=Decimal("4.5"),
+    profit=Decimal("-0.25"),
+    is_terminal=True,
+    is_filled=True,
+)
+
+
+def summary(id: int, pair: str | None, amount: str, total: str, profit: str | None) -> TradeSummary:
+    ended = profit is not None
+    return msgspec.structs.replace(
+        SUMMARY,
+        id=id,
+        pair=pair,
+        entered_amount=Decimal(amount),
+        entered_total=Decimal(total),
+        profit=Decimal(profit or 5),
+        is_terminal=ended,
+    )
+
+
+def test_a_report_prints_what_matters() -> None:
+    report = BatchReport(
+        (
+            Outcome(1, Verdict.CLOSED, SUMMARY),
+            Outcome(2, Verdict.CLOSING),
+            Outcome(3, Verdict.UNKNOWN, error=LOST),
+        ),
+        elapsed=61.25,
+        floor=60.0,
+        requests=104,
+        retries=3,
+        rate_limited=1,
+        opened=(8, 9),
+    )
+    assert str(report).splitlines() == [
+        "closing              1",
+        "closed               1",
+        "unknown              1",
+        "total                3   in 61.2 s (floor 60 s), 104 requests, 3 of them repeated, 1 x 429",
+        "USDT_DOGE: 1 trades, 15.000 DOGE for 4.5 USDT, realised -0.25 USDT",
+        "opened meanwhile and left alone: 8, 9",
+        "3: unknown (the connection broke)",
+    ]
+    assert report.table().splitlines() == [
+        "id  pair       verdict  status      profit  reason",
+        "1   USDT_DOGE  closed   panic_sold  -0.25",
+        "2              closing",
+        "3              unknown                      the connection broke",
+    ]
+    assert repr(report) == "<BatchReport of 3: 1 closed, 1 closing, 1 unknown>"
+
+
+def test_a_report_is_json() -> None:
+    outcomes = (Outcome(1, Verdict.CLOSED, SUMMARY), Outcome(3, Verdict.UNKNOWN, error=LOST))
+    report = BatchReport(outcomes, elapsed=1.5, requests=4)
+    told = msgspec.json.decode(report.to_json())
+    assert told == report.to_dict()
+    assert told["counts"] == {"closed": 1, "unknown": 1}
+    assert told["ok"] is False
+    assert (told["elapsed"], told["requests"], told["opened"]) == (1.5, 4, [])
+    assert told["totals"] == [
+        {"pair": "USDT_DOGE", "trades": 1, "base": "15.000", "quote": "4.5", "realised_profit": "-0.25"}
+    ]
+    assert told["outcomes"][1] == {
+        "id": 3,
+        "verdict": "unknown",
+        "reason": "the connection broke",
+        "error": "OutcomeUnknownError",
+        "trade": None,
+    }
+    assert told["outcomes"][0]["trade"]["entered_amount"] == "15.000"
+
+
+def test_totals_add_up_by_pair_exactly_and_count_each_trade_once() -> None:
+    long = "0." + "1" * 56
+    outcomes = (
+        Outcome(1, Verdict.CLOSED, summary(1, "USDT_BTC", "1e30", "100", "-3.5")),
+        Outcome(1, Verdict.CLOSED, summary(1, "USDT_BTC", "1e30", "100", "-3.5")),
+        Outcome(2, Verdict.CLOSING, summary(2, "USDT_BTC", long, "1", None)),
+        Outcome(3, Verdict.ALREADY_CLOSED, summary(3, "USDT_BTC", "7", "7", "7")),
+        Outcome(4, Verdict.REFUSED, summary(4, "USDT_ETH", "7", "7", "7"), LOST),
+        Outcome(5, Verdict.CLOSING, summary(5, None, "2", "3", None)),
+    )
+    assert BatchReport(outcomes, 1.0).totals == (
+        Totals(
+            pair="USDT_BTC",
+            trades=2,
+            base=Decimal("1" + "0" * 30 + "." + "1" * 56),
+            quote=Decimal(101),
+            realised_profit=Decimal("-3.5"),
+        ),
+        Totals(pair=None, trades=1, base=Decimal(2), quote=Decimal(3), realised_profit=None),
+    )
+
+
+def test_failures_raise_together() -> None:
+    refusal = errors.InvalidRequestError("422")
+    outcomes = [Outcome(id, Verdict.REFUSED, error=refusal) for id in range(1, 8)]
+    report = BatchReport(
+        (*outcomes, Outcome(8, Verdict.UNKNOWN, error=LOST), Outcome(9, Verdict.CLOSED)), 1.0
+    )
+    with pytest.raises(ExceptionGroup, match="8 of 9 failed: 1, 2, 3, 4, 5 and 3 more") as caught:
+        report.raise_for_failures()
+    assert caught.value.exceptions == (refusal, LOST)
+    BatchReport((Outcome(9, Verdict.CLOSED),), 1.0).raise_for_failures()
+
+
+def test_a_report_can_be_pickled() -> None:
+    report = BatchReport((Outcome(1, Verdict.CLOSED, SUMMARY), Outcome(3, Verdict.UNKNOWN, error=LOST)), 1.0)
+    copy = pickle.loads(pickle.dumps(report))
+    assert copy.outcomes[0] == report.outcomes[0]
+    assert str(copy) == str(report)
+
+
+@pytest.mark.parametrize("verdict", Verdict)
+def test_three_verdicts_leave_something_to_look_at(verdict: Verdict) -> None:
+    assert Outcome(1, verdict).ok == (verdict not in {"refused", "unknown", "skipped"})

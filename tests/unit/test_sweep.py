@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests import virtual_time
+from threecommas_async import errors
+from threecommas_async.batch.items import Item
+from threecommas_async.batch.report import BatchReport, Outcome, Verdict
+from threecommas_async.batch.sweep import Mark, Survey, Sweep, survey
+from threecommas_async.errand import Errand
+from threecommas_async.models.decoding import Malformed, Page
+from threecommas_async.models.smart_trade import SmartTrade
+from threecommas_async.models.smart_trade_groups import SmartTradeData
+from threecommas_async.models.status import Status, StatusCode
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def trade(id: int, state: str = "waiting_targets", *, at: int | None = None) -> SmartTrade:
+    created_at = None if at is None else START + timedelta(seconds=at)
+    status = Status(basic_type=StatusCode(state))
+    return SmartTrade(id=id, status=status, data=SmartTradeData(created_at=created_at))
+
+
+async def listed(*pages: Page[SmartTrade]) -> AsyncGenerator[Page[SmartTrade], None]:
+    for page in pages:
+        yield page
+
+
+def look(*pages: Page[SmartTrade], mark: Mark | None = None) -> Survey:
+    return virtual_time.run(survey(listed(*pages), predicate=None, order="given", mark=mark))
+
+
+def test_a_survey_finds_what_is_open_and_marks_the_newest_trade() -> None:
+    found = look(
+        Page((trade(5, at=50), trade(4, "panic_sell_pending", at=40))), Page((trade(3, "created", at=30),))
+    )
+    assert [item.id for item in found.items] == [5, 3]
+    assert found.mark == Mark(START + timedelta(seconds=50), 5)
+
+
+def test_what_is_newer_than_the_mark_was_opened_meanwhile() -> None:
+    mark = Mark(START + timedelta(seconds=50), 5)
+    found = look(Page((trade(9, at=60), trade(2, at=51), trade(8, at=50), trade(7), trade(4))), mark=mark)
+    assert found.opened == [9, 2, 7]
+    assert [item.id for item in found.items] == [8, 4]
+
+
+def test_a_trade_that_cannot_be_read_is_closed_by_its_id_unless_a_predicate_has_a_say() -> None:
+    page = Page((trade(3),), (Malformed(1, 77, "bad"), Malformed(2, None, "worse")))
+    found = look(page)
+    assert [item.id for item in found.items] == [3, 77]
+    assert [(outcome.id, outcome.verdict) for outcome in found.unreadable] == [(None, Verdict.SKIPPED)]
+    chosen = virtual_time.run(survey(listed(page), predicate=lambda _: True, order="given", mark=None))
+    assert [item.id for item in chosen.items] == [3]
+    assert [outcome.id for outcome in chosen.unreadable] == [77, None]
+
+
+class Market:
+    """Open trades, some of which are closed only at the n-th try."""
+
+    def __init__(self, tries: dict[int, int], *, bad_looks: int = 0, is_bad_at_once: bool = False) -> None:
+        self.tries = tries
+        self.bad_looks = bad_looks
+        self.is_bad_at_once = is_bad_at_once
+        self.rounds: list[list[int]] = []
+        self.looks = 0
+        self.errand = Errand()
+        self.stops_at: Exception | None = None
+
+    async def look(self, mark: Mark | None) -> Survey:
+        self.looks += 1
+        if self.bad_looks and (mark is not None or self.is_bad_at_once):
+            self.bad_looks -= 1
+            raise errors.TransportError("no answer")
+        items = [Item(id) for id, tries in self.tries.items() if tries > 0]
+        return Survey(items=items, mark=Mark(None, 10**9))
+
+    async def close(self, items: list[Item], _left: float | None) -> BatchReport:
+        self.rounds.append([item.id for item in items])
+        await asyncio.sleep(1)
+        if self.stops_at is not None:
+            self.errand.call_off(self.stops_at)
+        outcomes: list[Outcome] = []
+        for item in items:
+            self.tries[item.id] -= 1
+            done = self.tries[item.id] <= 0
+            error = None if done else errors.InvalidRequestError("not yet")
+            outcomes.append(Outcome(item.id, Verdict.CLOSING if done else Verdict.REFUSED, error=error))
+        return BatchReport(tuple(outcomes), 1.0)
+
+    async def sweep(self, deadline: float | None) -> BatchReport:
+        return await Sweep(
+            self.look,
+            self.close,
+            BatchReport,
+            errand=self.errand,
+            skips_unfilled=False,
+            deadline=deadline,
+        ).run()
+
+
+def test_a_sweep_goes_on_with_what_is_left() -> None:
+    market = Market({1: 1, 2: 3, 3: 2})
+    report = virtual_time.run(market.sweep(None))
+    assert market.rounds == [[1, 2, 3], [2, 3], [2]]
+    assert report.counts == {Verdict.CLOSING: 3}
+    assert [outcome.id for outcome in report] == [1, 2, 3]
+
+
+def test_without_a_deadline_three_rounds_in_vain_are_enough() -> None:
+    market = Market({1: 1, 2: 99})
+    report = virtual_time.run(market.sweep(None))
+    assert market.rounds == [[1, 2], [2], [2], [2]]
+    assert report.counts == {Verdict.CLOSING: 1, Verdict.REFUSED: 1}
+
+
+def test_with_a_deadline_it_is_tried_until_then() -> None:
+    market = Market({2: 99})
+    report = virtual_time.run(market.sweep(60.0))
+    assert len(market.rounds) == 8  # Pauses of 2, 4, 8, 8, ... seconds between rounds of 1 s.
+    assert 59.0 <= report.elapsed <= 61.0
+
+
+def test_a_list_that_cannot_be_read_is_read_again() -> None:
+    market = Market({1: 1, 2: 2}, bad_looks=2)
+    report = virtual_time.run(market.sweep(None))
+    assert report.ok
+    assert market.looks == 5
+
+
+def test_a_refusal_that_all_would_meet_ends_the_sweep() -> None:
+    market = Market({1: 99})
+    market.stops_at = errors.BannedError("418")
+    virtual_time.run(market.sweep(60.0))
+    assert len(market.rounds) == 1
+
+
+@pytest.mark.parametrize("after", [0.5, 2.0])
+def test_a_sweep_that_is_cancelled_holds_what_it_knows(after: float) -> None:
+    async def main() -> BatchReport | None:
+        task = asyncio.create_task(Market({1: 1, 2: 99}).sweep(60.0))
+        await asyncio.sleep(after)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        return BatchReport.of(caught.value)
+
+    report = virtual_time.run(main())
+    assert report is not None
+    assert len(report) == (0 if after < 1 else 2)
+
+
+def test_a_first_list_that_cannot_be_read_is_an_error() -> None:
+    market = Market({1: 1}, bad_looks=1, is_bad_at_once=True)
+    with pytest.raises(errors.TransportError):
+        virtual_time.run(market.sweep(None))
+    assert market.rounds == []

@@ -1,0 +1,178 @@
+"""What closing, cancelling or annotating one trade of a batch means, and what a plan of it says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, Literal, Protocol, get_args
+
+from threecommas_async import errors
+from threecommas_async.batch.report import Outcome, Verdict, lighten, refused
+from threecommas_async.models.status import StatusCode
+from threecommas_async.models.summary import TradeSummary
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from threecommas_async.batch.items import Item
+    from threecommas_async.models.smart_trade import SmartTrade
+
+OnUnfilled = Literal["cancel", "skip", "close"]
+"""What to do with a trade whose entry is not filled: the API refuses to close it."""
+
+_STILL_HELD: Final = "the entry was filled while the trade was being cancelled: the position is still held"
+
+
+class Calls(Protocol):
+    """The calls that closing and cancelling need."""
+
+    async def get(self, id: int, /) -> SmartTrade: ...
+    async def cancel(self, id: int, /) -> SmartTrade: ...
+    async def close_by_market(self, id: int, /) -> SmartTrade: ...
+
+
+def check_on_unfilled(on_unfilled: object) -> None:
+    """Raise unless it is one of the ways with unfilled trades.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if on_unfilled not in get_args(OnUnfilled):
+        raise ValueError(f"on_unfilled must be one of {', '.join(get_args(OnUnfilled))}, not {on_unfilled!r}")
+
+
+class Closing:
+    """Closes trades one by one.
+
+    Args:
+        calls: The calls to do it with.
+        on_unfilled: What to do with trades whose entry is not filled.
+    """
+
+    def __init__(self, calls: Calls, on_unfilled: OnUnfilled) -> None:
+        self._calls = calls
+        self._on_unfilled = on_unfilled
+
+    async def __call__(self, item: Item) -> Outcome:
+        """Close one trade."""
+        seen, trade_id = item.seen, item.id
+        if seen and not seen.is_open:
+            return Outcome(trade_id, Verdict.ALREADY_CLOSED, seen)
+        if seen and seen.is_unfilled and self._on_unfilled != "close":
+            # It may have been filled since it was read: a cancellation would leave what it holds.
+            trade = await self._calls.get(trade_id)
+            if trade.is_unfilled or not trade.is_open:
+                return await self._end_uncloseable(trade, None)
+        try:
+            trade = await self._calls.close_by_market(trade_id)
+        except (errors.InvalidRequestError, errors.PermissionDeniedError) as refusal:
+            return await self._end_uncloseable(await why(self._calls, trade_id, refusal), refusal)
+        verdict = Verdict.CLOSED if trade.is_terminal else Verdict.CLOSING
+        return Outcome(trade_id, verdict, TradeSummary.of(trade))
+
+    async def _end_uncloseable(self, trade: SmartTrade, refusal: errors.APIStatusError | None) -> Outcome:
+        seen = TradeSummary.of(trade)
+        if not trade.is_open:
+            return Outcome(trade.id, Verdict.ALREADY_CLOSED, seen)
+        if not trade.is_unfilled or self._on_unfilled == "close":
+            return Outcome(trade.id, Verdict.REFUSED, seen, None if refusal is None else lighten(refusal))
+        if self._on_unfilled == "skip":
+            return _left_alone(seen)
+        cancelled = await self._calls.cancel(trade.id)
+        seen = TradeSummary.of(cancelled)
+        return (
+            refused(seen, _STILL_HELD) if cancelled.is_filled else Outcome(trade.id, Verdict.CANCELLED, seen)
+        )
+
+
+class Cancelling:
+    """Cancels trades one by one, filled or not.
+
+    Args:
+        calls: The calls to do it with.
+    """
+
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
+
+    async def __call__(self, item: Item) -> Outcome:
+        """Cancel one trade."""
+        if item.seen and not item.seen.is_open:
+            return Outcome(item.id, Verdict.ALREADY_CLOSED, item.seen)
+        try:
+            trade = await self._calls.cancel(item.id)
+        except (errors.InvalidRequestError, errors.PermissionDeniedError) as refusal:
+            trade = await why(self._calls, item.id, refusal)
+            verdict = Verdict.REFUSED if trade.is_open else Verdict.ALREADY_CLOSED
+            error = lighten(refusal) if trade.is_open else None
+            return Outcome(item.id, verdict, TradeSummary.of(trade), error)
+        return Outcome(item.id, Verdict.CANCELLED, TradeSummary.of(trade))
+
+
+async def why(calls: Calls, trade_id: int, refusal: errors.APIStatusError) -> SmartTrade:
+    """Read the trade whose state explains a refusal; where that fails, the refusal stands."""
+    try:
+        return await calls.get(trade_id)
+    except (errors.AuthenticationError, errors.BannedError, errors.PlanLimitError, errors.ClientStateError):
+        raise
+    except errors.ThreeCommasError as problem:
+        refusal.add_note(f"Reading the trade to see why failed: {problem}")
+        raise refusal from None
+
+
+def plan(
+    item: Item,
+    found: Mapping[int, TradeSummary],
+    problems: Mapping[int, errors.ThreeCommasError],
+    *,
+    on_unfilled: OnUnfilled,
+) -> Outcome:
+    """Return what closing would do with an item, without doing it.
+
+    Args:
+        item: The item.
+        found: Trades that were looked up, by id.
+        problems: Why others could not be read, by id.
+        on_unfilled: What would be done with a trade whose entry is not filled.
+    """
+    seen = item.seen or found.get(item.id)
+    if seen is None:
+        return Outcome(item.id or None, Verdict.REFUSED, error=item.fault or problems.get(item.id))
+    if not seen.is_open:
+        return Outcome(item.id, Verdict.ALREADY_CLOSED, seen)
+    if not seen.is_unfilled or on_unfilled == "close":
+        return Outcome(item.id, Verdict.WOULD_CLOSE, seen)
+    return Outcome(item.id, Verdict.WOULD_CANCEL, seen) if on_unfilled == "cancel" else _left_alone(seen)
+
+
+def requests_of(outcome: Outcome) -> int:
+    """Return how many requests a planned verdict takes: an unfilled trade is read before it is cancelled."""
+    return {Verdict.WOULD_CLOSE: 1, Verdict.WOULD_CANCEL: 2}.get(outcome.verdict, 0)
+
+
+def can_end(outcome: Outcome) -> bool:
+    """Whether the trade is on its way to an end, or may be."""
+    if outcome.trade is not None and outcome.trade.is_terminal:
+        return False
+    return outcome.ok or outcome.verdict is Verdict.UNKNOWN
+
+
+def followed(outcome: Outcome, end: TradeSummary) -> Outcome:
+    """Return the verdict on a trade whose end was awaited.
+
+    Args:
+        outcome: The verdict before.
+        end: The trade as it ended.
+    """
+    if outcome.verdict is Verdict.ALREADY_CLOSED:
+        return Outcome(outcome.id, outcome.verdict, end)
+    if end.status is StatusCode.CANCELLED and end.is_filled:
+        return refused(end, "it ended as cancelled, and the position is still held")
+    if not end.is_filled:
+        return Outcome(outcome.id, Verdict.CANCELLED, end)
+    if end.status is StatusCode.FAILED:
+        return refused(end, "it ended as failed: the position may still be held")
+    return Outcome(outcome.id, Verdict.CLOSED, end)
+
+
+def _left_alone(seen: TradeSummary) -> Outcome:
+    why = errors.ThreeCommasError('its entry is not filled, and on_unfilled is "skip"')
+    return Outcome(seen.id, Verdict.SKIPPED, seen, why)

@@ -1,0 +1,386 @@
+"""The one engine of all batches: a fixed pool of workers, one verdict for each item, and ways to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import suppress
+from functools import partial
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Final, NoReturn, Self
+
+from threecommas_async import errors
+from threecommas_async.batch.report import BatchReport, Outcome, Verdict, lighten
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Iterator
+    from types import TracebackType
+
+    from threecommas_async.batch.items import Item, Read
+    from threecommas_async.errand import Errand
+    from threecommas_async.limits import RateLimit
+
+OnProgress = Callable[[int, int | None, Outcome], object]
+"""Called with the number of verdicts so far, the number of items (None if unknown) and the verdict."""
+
+GRACE: Final = 10.0
+"""Seconds in which what is in flight may finish when a batch is cancelled."""
+
+_STOPS_A_BATCH: Final = (
+    errors.AuthenticationError,
+    errors.BannedError,
+    errors.ClientStateError,
+    errors.PlanLimitError,
+)
+"""What every further call would meet too."""
+
+_log = logging.getLogger("threecommas_async.batch")
+
+
+class Batch(AsyncIterator[Outcome]):
+    """A batch at work: ``async for`` brings each verdict as it falls; see ``SmartTrades.closing``.
+
+    Used as an asynchronous context manager it is stopped at the end of the block: what is in flight is let
+    finish, and nothing more is sent.
+
+    Args:
+        read: Returns what to do it to: a list, or what yields it while the batch works.
+        act: Does it to one item, and returns the verdict or raises.
+        errand: Counts the requests of the calls, and calls them off.
+        limit: The request limit that they keep.
+        concurrency: Calls in flight at most.
+        deadline: Seconds after which nothing more is sent; None is no deadline.
+        on_progress: Called after each verdict.
+        lost: Returns what is known of a cancelled write on a trade.
+        clock: Seconds of a clock that never goes back.
+    """
+
+    def __init__(
+        self,
+        read: Read,
+        act: Callable[[Item], Awaitable[Outcome]],
+        *,
+        errand: Errand,
+        limit: RateLimit,
+        concurrency: int,
+        deadline: float | None,
+        on_progress: OnProgress | None,
+        lost: Callable[[int], errors.OutcomeUnknownError | None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._read = read
+        self._items: Iterator[Item] | AsyncGenerator[Item, None] = iter(())
+        self._total: int | None = None
+        self._act = act
+        self._errand = errand
+        self._limit = limit
+        self._concurrency = concurrency
+        self._deadline = deadline
+        self._on_progress = on_progress
+        self._lost = lost
+        self._clock = clock
+        self._turnstile = asyncio.Lock()
+        self._telling = asyncio.Lock()
+        self._outcomes: list[Outcome | None] = []
+        self._told = 0
+        self._running: dict[int, list[int]] = {}
+        self._settled: dict[int, Outcome] = {}
+        self._source_error: BaseException | None = None
+        self._workers: list[asyncio.Task[None]] = []
+        self._is_begun = False
+        self._began = self._ended = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._verdicts: deque[Outcome] = deque()
+        self._is_streaming = False
+        self._changed = asyncio.Event()
+
+    @property
+    def report(self) -> BatchReport:
+        """The verdicts so far, in the order of the input."""
+        is_over = self._is_begun and all(worker.done() for worker in self._workers)
+        elapsed = (self._ended if is_over else self._clock()) - self._began if self._is_begun else 0.0
+        outcomes = tuple(outcome for outcome in self._outcomes if outcome is not None)
+        return make_report(outcomes, elapsed, self._errand, self._limit)
+
+    async def run(self) -> BatchReport:
+        """Work until every item has its verdict.
+
+        Raises:
+            BatchInterruptedError: The iterable failed; the error holds the report on what it had given.
+            asyncio.CancelledError: The task was cancelled; `BatchReport.of` finds the report.
+        """
+        await self._begin()
+        try:
+            if self._workers:
+                await asyncio.wait(self._workers)
+        except asyncio.CancelledError as cancelled:
+            await self._wind_down_cancelled(cancelled)
+        await self._end()
+        return self.report
+
+    async def __anext__(self) -> Outcome:
+        self._is_streaming = True
+        await self._begin()
+        while not self._verdicts:
+            if all(worker.done() for worker in self._workers):
+                await self._end()
+                break
+            self._changed.clear()
+            try:
+                await self._changed.wait()
+            except asyncio.CancelledError as cancelled:
+                await self._wind_down_cancelled(cancelled)
+        if not self._verdicts:
+            raise StopAsyncIteration
+        return self._verdicts.popleft()
+
+    async def aclose(self) -> None:
+        """Stop: let what is in flight finish for 10 s at most, and send nothing more."""
+        if self._is_begun:
+            await self._wind_down(errors.BatchStoppedError("the batch was closed"))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def _begin(self) -> None:
+        if self._is_begun:
+            return
+        items = await self._read()
+        self._is_begun = True
+        self._began = self._ended = self._clock()
+        if isinstance(items, AsyncGenerator):
+            self._items = items
+        else:
+            self._total = len(items)
+            self._items = iter(items)
+            self._concurrency = min(self._concurrency, self._total)
+        if self._deadline is not None:
+            reason = errors.BatchStoppedError(f"the deadline of {self._deadline:g} s had passed")
+            self._timer = asyncio.get_running_loop().call_later(self._deadline, self._errand.call_off, reason)
+        for _ in range(self._concurrency):
+            worker = asyncio.create_task(self._work())
+            worker.add_done_callback(lambda _: self._changed.set())
+            self._workers.append(worker)
+
+    async def _end(self) -> None:
+        """Settle what no worker took, once all of them are done.
+
+        Raises:
+            BatchInterruptedError: The iterable failed.
+            asyncio.CancelledError: Somebody else cancelled a worker.
+        """
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        cancelled = any(worker.cancelled() for worker in self._workers)
+        await self._skip_the_rest(errors.BatchStoppedError("the batch was cancelled"))
+        for worker in self._workers:
+            if not worker.cancelled():
+                worker.result()
+        if cancelled:
+            raise asyncio.CancelledError from self._cancelled()
+        if self._source_error is not None:
+            source_error, self._source_error = self._source_error, None
+            raise errors.BatchInterruptedError(
+                f"the iterable of trades failed after {len(self._outcomes)} of them: {source_error!r}",
+                report=self.report,
+            ) from source_error
+
+    async def _wind_down(self, reason: errors.BatchStoppedError) -> None:
+        """Send nothing more, let what is in flight finish in time, and cut off the rest."""
+        self._errand.call_off(reason)
+        if self._timer is not None:
+            self._timer.cancel()
+        try:
+            if self._workers:
+                await asyncio.wait(self._workers, timeout=GRACE)
+        finally:
+            for worker in self._workers:
+                worker.cancel()
+            await asyncio.gather(*self._workers, return_exceptions=True)
+            await self._skip_the_rest(reason)
+
+    async def _wind_down_cancelled(self, cancelled: asyncio.CancelledError) -> NoReturn:
+        with suppress(asyncio.CancelledError):  # A second one cuts off what is in flight.
+            await self._wind_down(errors.BatchStoppedError("the batch was cancelled"))
+        # No class of its own: asyncio.timeout and TaskGroup know a CancelledError by its very class.
+        raise cancelled from self._cancelled()
+
+    def _cancelled(self) -> errors.BatchStoppedError:
+        report = self.report
+        _log.warning("a batch was cancelled: %r", report)
+        return errors.BatchStoppedError(f"the batch was cancelled: {report!r}", report=report)
+
+    async def _work(self) -> None:
+        try:
+            while (item := await self._next()) is not None:
+                self._outcomes.append(None)
+                await self._take(len(self._outcomes) - 1, item)
+        finally:
+            self._ended = self._clock()
+
+    async def _next(self) -> Item | None:
+        if self._errand.called_off is not None:
+            return None
+        if not isinstance(self._items, AsyncGenerator):
+            return next(self._items, None)
+        try:
+            return await self._errand.wait_for(partial(self._next_of, self._items))
+        except errors.BatchStoppedError:
+            return None
+        except asyncio.CancelledError as problem:
+            if is_cancelled():
+                raise
+            self._source_error = problem
+        except Exception as problem:  # noqa: BLE001 - the caller's iterable may raise anything
+            self._source_error = problem
+        return None
+
+    async def _next_of(self, stream: AsyncIterator[Item]) -> Item | None:
+        async with self._turnstile:  # An async generator serves one at a time.
+            return None if self._source_error else await anext(stream, None)
+
+    async def _take(self, place: int, item: Item) -> None:
+        id = item.id
+        if id in self._settled:
+            await self._settle([place], self._settled[id])
+        elif id in self._running:
+            self._running[id].append(place)
+        else:
+            places = [place]
+            if id:
+                self._running[id] = places
+            try:
+                outcome = await self._try(item)
+            except asyncio.CancelledError:
+                for taken in places:
+                    self._outcomes[taken] = self._cut_off(item)
+                raise
+            if id:
+                del self._running[id]
+                self._settled[id] = outcome
+            await self._settle(places, outcome)
+
+    async def _settle(self, places: list[int], outcome: Outcome) -> None:
+        for place in places:
+            self._outcomes[place] = outcome
+            if self._is_streaming:
+                self._verdicts.append(outcome)
+                self._changed.set()
+        for _ in places:
+            self._told += 1
+            if self._on_progress is not None:
+                await self._tell(self._on_progress, outcome)
+
+    async def _tell(self, on_progress: OnProgress, outcome: Outcome) -> None:
+        try:
+            told = on_progress(self._told, self._total, outcome)
+            if isawaitable(told):
+                async with self._telling:
+                    await told
+        except (Exception, asyncio.CancelledError):
+            if is_cancelled():
+                raise
+            _log.exception("on_progress raised; the batch goes on")
+
+    async def _try(self, item: Item) -> Outcome:
+        if item.fault is not None:
+            return self._failed(item, item.fault)
+        try:
+            return await self._act(item)
+        except asyncio.CancelledError as problem:
+            if is_cancelled():
+                raise
+            return self._failed(item, RuntimeError(f"its call was cancelled by somebody else: {problem}"))
+        except Exception as problem:  # noqa: BLE001 - the caller's function may raise anything
+            return self._failed(item, problem)
+
+    def _failed(self, item: Item, problem: Exception) -> Outcome:
+        if isinstance(problem, errors.BatchStoppedError):
+            problem = self._errand.called_off or problem
+            return _outcome(item, Verdict.SKIPPED, problem)
+        if isinstance(problem, _STOPS_A_BATCH):
+            self._errand.call_off(problem)
+        if not isinstance(problem, errors.ThreeCommasError | ValueError):
+            _log.error("item %s of a batch failed unexpectedly", item.id or item.value, exc_info=problem)
+        return _outcome(item, _verdict_of(problem), problem)
+
+    def _cut_off(self, item: Item) -> Outcome:
+        lost = self._lost(item.id) if item.id else None
+        if lost is not None:
+            return _outcome(item, Verdict.UNKNOWN, lost)
+        why = errors.BatchStoppedError("the batch was cancelled before anything was ordered")
+        return _outcome(item, Verdict.SKIPPED, why)
+
+    async def _skip_the_rest(self, reason: Exception) -> None:
+        """Give a verdict to all that no worker took."""
+        if isinstance(self._items, AsyncGenerator):
+            await self._items.aclose()
+            return
+        why = self._errand.called_off or reason
+        for item in self._items:
+            outcome = self._settled.get(item.id) or _outcome(item, Verdict.SKIPPED, why)
+            self._outcomes.append(outcome)
+            if self._is_streaming:
+                self._verdicts.append(outcome)
+
+
+def _verdict_of(problem: Exception) -> Verdict:
+    match problem:
+        case errors.ClientStateError() | errors.LimitWaitError() | errors.NotSentError():
+            return Verdict.SKIPPED
+        case errors.OutcomeUnknownError():
+            return Verdict.UNKNOWN
+        case errors.ThreeCommasError() | ValueError():
+            return Verdict.REFUSED
+        case _:
+            return Verdict.UNKNOWN
+
+
+def _outcome(item: Item, verdict: Verdict, problem: Exception) -> Outcome:
+    return Outcome(item.id or None, verdict, item.seen, lighten(problem), item.value)
+
+
+def make_report(
+    outcomes: tuple[Outcome, ...], elapsed: float, errand: Errand, limit: RateLimit
+) -> BatchReport:
+    """Return the report of an errand."""
+    return BatchReport(
+        outcomes,
+        elapsed,
+        floor=limit.floor(errand.requests),
+        requests=errand.requests,
+        retries=errand.retries,
+        rate_limited=errand.rate_limited,
+    )
+
+
+def is_cancelled() -> bool:
+    """Whether this task is being cancelled: a `CancelledError` may also come from something it awaits."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
+
+
+def check_options(*, concurrency: int, deadline: float | None, on_progress: OnProgress | None) -> None:
+    """Raise unless the options that all batches have can be used.
+
+    Raises:
+        ValueError: One of them cannot.
+    """
+    if type(concurrency) is not int or concurrency < 1:
+        raise ValueError(f"concurrency must be a whole number of at least 1, not {concurrency!r}")
+    if deadline is not None:
+        is_number = isinstance(deadline, int | float) and not isinstance(deadline, bool)  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+        if not (is_number and math.isfinite(deadline) and deadline > 0):
+            raise ValueError(f"deadline must be a positive number of seconds, not {deadline!r}")
+    if on_progress is not None and not callable(on_progress):
+        raise ValueError(f"on_progress must be a function, not {on_progress!r}")

@@ -1,0 +1,164 @@
+"""What a batch is given: ids and trades, from any iterable, in the order in which they are to be closed."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import reprlib
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Sequence,
+)
+from operator import itemgetter
+from typing import Final, Literal, TypeAlias, TypeVar, get_args
+
+from msgspec import Struct
+
+from threecommas_async.models.smart_trade import SmartTrade
+from threecommas_async.models.summary import TradeSummary
+
+T = TypeVar("T")
+
+IdsOrTrades: TypeAlias = Iterable[int | str | SmartTrade] | AsyncIterable[int | str | SmartTrade]
+"""Ids, also as texts of digits, and trades."""
+Order = Literal["given", "loss", "size"]
+"""Which trade comes first: as given, the one that loses most, or the one that is worth most."""
+
+_CHUNK: Final = 100
+"""Items that are read in one turn of the event loop."""
+
+
+class Item(Struct, frozen=True, gc=False):
+    """One item of a batch.
+
+    Args:
+        id: SmartTrade id; 0 for an item that is something else.
+        seen: The trade, where one was given.
+        value: The item itself, where it is something else.
+        fault: Why the item cannot be one.
+    """
+
+    id: int
+    seen: TradeSummary | None = None
+    value: object = None
+    fault: ValueError | None = None
+
+
+Source: TypeAlias = Sequence[Item] | AsyncGenerator[Item, None]
+"""The items of a batch: all of them, or what yields them while the batch works."""
+Read: TypeAlias = Callable[[], Awaitable[Source]]
+"""Reads what a batch is given."""
+
+
+def read_item(item: object) -> Item:
+    """Return an item of a batch of trades.
+
+    Raises:
+        ValueError: It is no SmartTrade, no positive whole number and no text of digits.
+    """
+    if isinstance(item, SmartTrade) and item.id > 0:
+        return Item(item.id, TradeSummary.of(item))
+    if isinstance(item, str) and item.isascii() and item.isdecimal():
+        item = int(item) if len(item) < 20 else 0
+    if isinstance(item, bool) or not isinstance(item, int) or item < 1:
+        raise ValueError(f"not a SmartTrade and not the id of one: {reprlib.repr(item)}")
+    return Item(item)
+
+
+def check_iterable(trades: object) -> None:
+    """Raise unless it is an iterable that can hold ids.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if isinstance(trades, str | bytes) or not isinstance(trades, Iterable | AsyncIterable):
+        raise ValueError(f"give an iterable of ids or trades, such as [42], not {reprlib.repr(trades)}")
+
+
+async def read_items(trades: Iterable[object] | AsyncIterable[object], *, order: Order) -> Source:
+    """Read what a batch is given.
+
+    An asynchronous iterable is read while the batch works, unless the order needs all of it first.
+
+    Raises:
+        ValueError: It is no iterable of ids and trades, or an order needs trades and there are ids.
+    """
+    check_order(order)
+    check_iterable(trades)
+    if order == "given":
+        return (
+            _stream(trades)
+            if isinstance(trades, AsyncIterable)
+            else [read_item(t) async for t in each(trades)]
+        )
+    ranked: list[tuple[float, Item]] = []
+    async for trade in each(trades):
+        if not isinstance(trade, SmartTrade):
+            raise ValueError(f'order="{order}" needs trades, not {reprlib.repr(trade)}: list them first')
+        ranked.append((rank(trade, order), read_item(trade)))
+    return in_order(ranked)
+
+
+def in_order(ranked: list[tuple[float, Item]]) -> list[Item]:
+    """Return items by their rank, the lowest first; those of equal rank stay as they are."""
+    return [item for _, item in sorted(ranked, key=itemgetter(0))]
+
+
+async def each(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
+    """Yield the items of an iterable of either kind, letting others work in between."""
+    if isinstance(items, AsyncIterable):
+        async for item in items:
+            yield item
+        return
+    for number, item in enumerate(items, start=1):
+        yield item
+        if number % _CHUNK == 0:
+            await asyncio.sleep(0)
+
+
+async def _stream(trades: AsyncIterable[object]) -> AsyncGenerator[Item, None]:
+    async for trade in trades:
+        try:
+            item = read_item(trade)
+        except ValueError as problem:
+            item = Item(0, fault=problem)
+        yield item
+
+
+def check_order(order: object) -> None:
+    """Raise unless it is one of the orders.
+
+    Raises:
+        ValueError: It is not.
+    """
+    if order not in get_args(Order):
+        raise ValueError(f"order must be one of {', '.join(get_args(Order))}, not {order!r}")
+
+
+def rank(trade: SmartTrade, order: Order) -> float:
+    """Return a number that is lower the earlier a trade is to be closed."""
+    return 0.0 if order == "given" else _loss(trade) if order == "loss" else _size(trade)
+
+
+def _loss(trade: SmartTrade) -> float:
+    """Profit in USD; infinite where there is none."""
+    usd = trade.profit.usd
+    return math.inf if usd is None else float(usd)
+
+
+def _size(trade: SmartTrade) -> float:
+    """What was spent for what is not closed yet, less than 0: in USD, or in quote.
+
+    The rate is what the profit in quote and in USD implies; infinite where nothing is held.
+    """
+    data, profit = trade.data, trade.profit
+    if not data.entered_amount or not data.entered_total:
+        return math.inf
+    held = 1 - float((data.closed_amount or 0) / data.entered_amount)
+    rate = float(profit.usd / profit.volume) if profit.usd and profit.volume else 1.0
+    return -float(data.entered_total) * held * rate

@@ -1,0 +1,315 @@
+"""Verdicts, and the report that holds them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import msgspec
+
+from threecommas_async import errors
+from threecommas_async.models.summary import TradeSummary
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+
+class Verdict(StrEnum):
+    """What became of one item of a batch.
+
+    ``refused``, ``unknown`` and ``skipped`` leave something to look at; the others do not. To run a batch of
+    closes or cancellations again is safe: nothing is closed twice.
+    """
+
+    CLOSING = "closing"
+    """The close was accepted; the trade is on its way to ``panic_sold``."""
+    CLOSED = "closed"
+    """The close was accepted, and the trade has ended."""
+    CANCELLED = "cancelled"
+    """The cancellation was accepted; when closing, that is for trades whose entry was not filled."""
+    ALREADY_CLOSED = "already_closed"
+    """The trade had ended, or been told to, before this batch; nothing was done."""
+    DONE = "done"
+    """The call was answered: the verdict of batches that neither close nor cancel."""
+    WOULD_CLOSE = "would_close"
+    """Of a plan: the trade would be closed."""
+    WOULD_CANCEL = "would_cancel"
+    """Of a plan: the entry is not filled, so the trade would be cancelled."""
+    REFUSED = "refused"
+    """The API refused, or the trade is still held all the same; ``error`` says why."""
+    UNKNOWN = "unknown"
+    """The call left and no usable answer came back: it may or may not have been carried out."""
+    SKIPPED = "skipped"
+    """Nothing was ordered for this item; ``error`` says why."""
+
+    @property
+    def is_failure(self) -> bool:
+        """Something is left to look at: refused, unknown or skipped."""
+        return self in _FAILURES
+
+
+_FAILURES: Final = frozenset({Verdict.REFUSED, Verdict.UNKNOWN, Verdict.SKIPPED})
+_NOTHING: Final = Decimal(0)
+_EXACT: Final = 200
+"""Digits that hold any sum of amounts of answers."""
+_ENDED_HERE: Final = frozenset({Verdict.CLOSING, Verdict.CLOSED, Verdict.CANCELLED})
+
+
+class Outcome(msgspec.Struct, frozen=True, gc=False):
+    """The verdict on one item of a batch, with what it rests on."""
+
+    id: int | None
+    """SmartTrade id; None where the item was not an id, or of an order that was not made."""
+    verdict: Verdict
+    """What became of it."""
+    trade: TradeSummary | None = None
+    """The trade in short, as last seen; None where no answer showed it."""
+    error: Exception | None = None
+    """Why it failed; None where it did not."""
+    item: object = None
+    """The item itself; of `run_many` only."""
+    result: object = None
+    """What the call returned; of `run_many` only."""
+
+    @property
+    def ok(self) -> bool:
+        """Nothing is left to look at."""
+        return not self.verdict.is_failure
+
+    @property
+    def reason(self) -> str:
+        """Why, in one line: the error, or else the state of the trade; empty where neither is known."""
+        if self.error is not None:
+            return " ".join(str(self.error).split()) or type(self.error).__name__
+        return self.trade.status.value if self.trade else ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain dicts, texts and numbers; amounts are texts, exactly as they are."""
+        trade = self.trade
+        return {
+            "id": self.id,
+            "verdict": self.verdict.value,
+            "reason": self.reason,
+            "error": None if self.error is None else type(self.error).__name__,
+            "trade": None if trade is None else msgspec.to_builtins(trade),
+        }
+
+    def __str__(self) -> str:
+        return f"{self.id}: {self.verdict}" + (f" ({self.reason})" if self.error else "")
+
+
+class Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """What the trades of one pair that a batch closed or cancelled come to, each counted once."""
+
+    pair: str | None
+    """QUOTE_BASE; None for trades that said none."""
+    trades: int
+    """Number of trades."""
+    base: Decimal
+    """Sum of what they had entered, in base."""
+    quote: Decimal
+    """Sum of what was spent for it, in quote."""
+    realised_profit: Decimal | None
+    """Sum of the profits of those whose last answer showed them ended, in quote; None if none did."""
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class BatchReport:
+    """What became of every item of a batch, in the order of the input; prints as a summary.
+
+    Args:
+        outcomes: One for each item of the input.
+        elapsed: Seconds from the first item to the last.
+        floor: The least number of seconds in which the request limit lets ``requests`` through, round trips
+            excluded. Of a plan: in which it would let through what the plan orders.
+        requests: Requests sent, repetitions and looks at what became of lost answers included.
+        retries: Those among them that repeated one.
+        rate_limited: Those among them that were answered by a 429.
+        opened: Ids of trades that were opened while `SmartTrades.close_all` was at work: they match, and
+            were left alone.
+        dry_run: It is a plan: nothing was ordered.
+    """
+
+    outcomes: tuple[Outcome, ...]
+    elapsed: float
+    floor: float = 0.0
+    requests: int = 0
+    retries: int = 0
+    rate_limited: int = 0
+    opened: tuple[int, ...] = ()
+    dry_run: bool = False
+
+    @classmethod
+    def of(cls, error: BaseException) -> Self | None:
+        """Return the report that an error holds, itself or among its causes; None if there is none.
+
+        A batch that is cancelled raises `asyncio.CancelledError`, which has no attributes of its own, and
+        `asyncio.timeout` makes a `TimeoutError` of it: this finds the report in both.
+
+        Example::
+
+            try:
+                async with asyncio.timeout(60):
+                    report = await client.smart_trades.close_many(trades)
+            except TimeoutError as late:
+                print(BatchReport.of(late))
+        """
+        link: BaseException | None = error
+        seen: set[int] = set()
+        while link is not None and id(link) not in seen:
+            seen.add(id(link))
+            if isinstance(report := getattr(link, "report", None), cls):
+                return report
+            link = link.__cause__ or link.__context__
+        return None
+
+    def __len__(self) -> int:
+        return len(self.outcomes)
+
+    def __iter__(self) -> Iterator[Outcome]:
+        return iter(self.outcomes)
+
+    @property
+    def counts(self) -> Mapping[Verdict, int]:
+        """How many items each verdict was given to."""
+        return Counter(outcome.verdict for outcome in self.outcomes)
+
+    @property
+    def failed(self) -> tuple[Outcome, ...]:
+        """What is left to look at: refused, unknown or skipped."""
+        return tuple(outcome for outcome in self.outcomes if not outcome.ok)
+
+    @property
+    def ok(self) -> bool:
+        """Nothing is left to look at."""
+        return all(outcome.ok for outcome in self.outcomes)
+
+    @property
+    def totals(self) -> tuple[Totals, ...]:
+        """What was closed or cancelled here, by pair, in the order in which the pairs first come."""
+        return _add_up(self.outcomes)
+
+    def raise_for_failures(self) -> None:
+        """Raise unless nothing is left to look at.
+
+        Raises:
+            ExceptionGroup: The errors of `failed`, each once; the text names the trades.
+        """
+        failed = self.failed
+        if failed:
+            named = ", ".join(str(outcome.id) for outcome in failed[:5])
+            more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
+            causes = {id(outcome.error): outcome.error for outcome in failed if outcome.error is not None}
+            raise ExceptionGroup(f"{len(failed)} of {len(self)} failed: {named}{more}", [*causes.values()])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain dicts, lists, texts and numbers; amounts are texts, exactly as they are."""
+        return {
+            "ok": self.ok,
+            "dry_run": self.dry_run,
+            "counts": {verdict.value: count for verdict, count in self.counts.items()},
+            "totals": msgspec.to_builtins(list(self.totals)),
+            "elapsed": self.elapsed,
+            "floor": self.floor,
+            "requests": self.requests,
+            "retries": self.retries,
+            "rate_limited": self.rate_limited,
+            "opened": list(self.opened),
+            "outcomes": [outcome.to_dict() for outcome in self.outcomes],
+        }
+
+    def to_json(self) -> bytes:
+        """Return `to_dict` as JSON."""
+        return msgspec.json.encode(self.to_dict())
+
+    def table(self) -> str:
+        """Return a table of plain text with a line for each item."""
+        head = ("id", "pair", "verdict", "status", "profit", "reason")
+        rows = [head, *map(_row, self.outcomes)]
+        widths = [max(len(row[column]) for row in rows) for column in range(len(head))]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+            for row in rows
+        )
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in self.counts.items())
+        return f"<BatchReport of {len(self)}: {counts or 'nothing'}>"
+
+    def __str__(self) -> str:
+        counts = self.counts
+        lines = [f"{verdict:<15} {counts[verdict]:>6}" for verdict in Verdict if verdict in counts]
+        if self.dry_run:
+            lines.append(f"{'planned':<15} {len(self):>6}   at least {self.floor:.0f} s, nothing was ordered")
+        else:
+            lines.append(
+                f"{'total':<15} {len(self):>6}   in {self.elapsed:.1f} s (floor {self.floor:.0f} s), "
+                f"{self.requests} requests, {self.retries} of them repeated, {self.rate_limited} x 429"
+            )
+        lines += map(_total, self.totals)
+        if self.opened:
+            lines.append(f"opened meanwhile and left alone: {', '.join(map(str, self.opened))}")
+        return "\n".join([*lines, *map(str, self.failed)])
+
+
+def lighten(error: Exception) -> Exception:
+    """Return an error without the frames that it holds: they keep whole answers alive."""
+    links: list[BaseException] = [error]
+    seen: set[int] = set()
+    while links:
+        link = links.pop()
+        if id(link) not in seen:
+            seen.add(id(link))
+            link.__traceback__ = None
+            links += [other for other in (link.__cause__, link.__context__) if other is not None]
+    return error
+
+
+def refused(trade: TradeSummary, why: str) -> Outcome:
+    """Return the verdict that a trade is still held, for a reason that no answer of the API names."""
+    return Outcome(trade.id, Verdict.REFUSED, trade, errors.ThreeCommasError(why))
+
+
+def _add_up(outcomes: Iterable[Outcome]) -> tuple[Totals, ...]:
+    trades = {
+        outcome.trade.id: outcome.trade
+        for outcome in outcomes
+        if outcome.trade is not None and outcome.verdict in _ENDED_HERE
+    }
+    by_pair: dict[str | None, list[TradeSummary]] = {}
+    for trade in trades.values():
+        by_pair.setdefault(trade.pair, []).append(trade)
+    return tuple(_total_of(pair, members) for pair, members in by_pair.items())
+
+
+def _total_of(pair: str | None, trades: list[TradeSummary]) -> Totals:
+    profits = [trade.profit for trade in trades if trade.is_terminal and trade.profit is not None]
+    with localcontext(prec=_EXACT):
+        return Totals(
+            pair=pair,
+            trades=len(trades),
+            base=sum((trade.entered_amount or _NOTHING for trade in trades), _NOTHING),
+            quote=sum((trade.entered_total or _NOTHING for trade in trades), _NOTHING),
+            realised_profit=sum(profits, _NOTHING) if profits else None,
+        )
+
+
+def _row(outcome: Outcome) -> tuple[str, ...]:
+    trade = outcome.trade
+    return (
+        str(outcome.id),
+        (trade.pair or "") if trade else "",
+        outcome.verdict.value,
+        trade.status.value if trade else "",
+        f"{trade.profit:f}" if trade and trade.profit is not None else "",
+        outcome.reason if outcome.error else "",
+    )
+
+
+def _total(total: Totals) -> str:
+    quote, _, base = (total.pair or "_").partition("_")
+    profit = "" if total.realised_profit is None else f", realised {total.realised_profit:f} {quote}"
+    return f"{total.pair}: {total.trades} trades, {total.base:f} {base} for {total.quote:f} {quote}{profit}"

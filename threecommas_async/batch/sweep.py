@@ -1,0 +1,217 @@
+"""Closing everything that is open: list, close, list again, until nothing is left."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final
+
+from threecommas_async import errors
+from threecommas_async.batch.items import Item, in_order, rank, read_item
+from threecommas_async.batch.report import BatchReport, Outcome, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+    from datetime import datetime
+
+    from threecommas_async.batch.items import Order
+    from threecommas_async.errand import Errand
+    from threecommas_async.models.decoding import Page
+    from threecommas_async.models.smart_trade import SmartTrade
+
+_IDLE_ROUNDS: Final = 3
+"""Rounds in a row that close nothing, after which a sweep without a deadline ends."""
+_LONGEST_PAUSE: Final = 8.0
+
+_log = logging.getLogger("threecommas_async.batch")
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The newest trade when a sweep began: what is newer was opened meanwhile.
+
+    Args:
+        created_at: When it was created.
+        id: Its id, for trades that do not say when they were created.
+    """
+
+    created_at: datetime | None
+    id: int
+
+    def precedes(self, trade: SmartTrade) -> bool:
+        """Whether a trade was opened later."""
+        created_at = trade.data.created_at
+        if created_at is None or self.created_at is None:
+            return trade.id > self.id
+        return created_at > self.created_at
+
+
+@dataclass(slots=True)
+class Survey:
+    """What one pass over the active trades has found.
+
+    Args:
+        items: What matches and is open, in the order in which to close it.
+        unreadable: Verdicts on trades that cannot be read, so that nobody can say whether they match.
+        opened: Ids of what matches and was opened since the sweep began.
+        mark: The newest trade.
+    """
+
+    items: list[Item] = field(default_factory=list[Item])
+    unreadable: list[Outcome] = field(default_factory=list[Outcome])
+    opened: list[int] = field(default_factory=list[int])
+    mark: Mark | None = None
+
+
+async def survey(
+    active: AsyncGenerator[Page[SmartTrade], None],
+    *,
+    predicate: Callable[[SmartTrade], bool] | None,
+    order: Order,
+    mark: Mark | None,
+) -> Survey:
+    """Read all pages of active trades once.
+
+    A trade that cannot be read is closed by its id, unless a predicate has a say.
+
+    Args:
+        active: The pages.
+        predicate: Whether a trade is to be closed; None closes all.
+        order: Which comes first.
+        mark: The newest trade when the sweep began; None if it begins here.
+    """
+    found = Survey(mark=mark)
+    ranked: list[tuple[float, Item]] = []
+    async with aclosing(active) as pages:
+        async for page in pages:
+            if found.mark is None and page:
+                instants = [trade.data.created_at for trade in page if trade.data.created_at is not None]
+                found.mark = Mark(max(instants, default=None), max(trade.id for trade in page))
+            for trade in page:
+                if not trade.is_open or (predicate is not None and not predicate(trade)):
+                    continue
+                if mark is not None and mark.precedes(trade):
+                    found.opened.append(trade.id)
+                else:
+                    ranked.append((rank(trade, order), read_item(trade)))
+            for bad in page.malformed:
+                if predicate is None and bad.id is not None:
+                    ranked.append((math.inf, Item(bad.id)))
+                else:
+                    why = errors.DecodeError(f"cannot be read, so it was left alone: {bad.fault}")
+                    found.unreadable.append(Outcome(bad.id, Verdict.SKIPPED, error=why))
+    found.items = in_order(ranked)
+    return found
+
+
+class Sweep:
+    """Closes what is open in rounds; see ``SmartTrades.close_all``.
+
+    Args:
+        look: Makes a survey; its argument is the mark of the first one, None for that one itself.
+        close: Closes items within a number of seconds; None is no deadline.
+        report: Makes a report of verdicts, and of the seconds that it took.
+        errand: What all of it is done for.
+        skips_unfilled: Trades whose entry is not filled are left alone.
+        deadline: Seconds after which nothing more is sent; None ends when nothing more can be closed.
+    """
+
+    def __init__(
+        self,
+        look: Callable[[Mark | None], Awaitable[Survey]],
+        close: Callable[[list[Item], float | None], Awaitable[BatchReport]],
+        report: Callable[[tuple[Outcome, ...], float], BatchReport],
+        *,
+        errand: Errand,
+        skips_unfilled: bool,
+        deadline: float | None,
+    ) -> None:
+        self._look = look
+        self._close = close
+        self._report = report
+        self._errand = errand
+        self._skips_unfilled = skips_unfilled
+        self._deadline = deadline
+        self._clock = asyncio.get_running_loop().time
+        self._began = self._clock()
+        self._outcomes: dict[int, Outcome] = {}
+        self._unreadable: list[Outcome] = []
+        self._opened: dict[int, None] = {}
+
+    async def run(self) -> BatchReport:
+        """Close round after round.
+
+        Raises:
+            ThreeCommasError: The first list cannot be read: nothing was ordered.
+            asyncio.CancelledError: The task was cancelled; `BatchReport.of` finds the report.
+        """
+        try:
+            await self._rounds()
+        except asyncio.CancelledError as cancelled:
+            self._take(BatchReport.of(cancelled) or ())
+            report = self._so_far()
+            raise cancelled from errors.BatchStoppedError(f"cancelled: {report!r}", report=report)
+        return self._so_far()
+
+    async def _rounds(self) -> None:
+        found = await self._look(None)
+        self._unreadable = found.unreadable
+        todo: list[Item] | None = found.items
+        idle = 0
+        while todo or todo is None:
+            is_progress = self._take(await self._close(todo or [], self._left()))
+            idle = 0 if is_progress else idle + 1
+            if self._is_over(idle):
+                return
+            if idle:
+                await asyncio.sleep(min(2.0**idle, _LONGEST_PAUSE, self._left() or _LONGEST_PAUSE))
+                if self._is_over(idle):
+                    return
+            todo = await self._still_open(found.mark)
+
+    def _left(self) -> float | None:
+        """Return the seconds that are left; None if there is no deadline."""
+        if self._deadline is None:
+            return None
+        return max(self._deadline - (self._clock() - self._began), 0.001)
+
+    def _is_over(self, idle: int) -> bool:
+        if self._deadline is None:
+            return idle >= _IDLE_ROUNDS or self._errand.called_off is not None
+        return self._clock() - self._began >= self._deadline or self._errand.called_off is not None
+
+    async def _still_open(self, mark: Mark | None) -> list[Item] | None:
+        """Return what is still open, and what nobody knows; None if the list cannot be read."""
+        try:
+            found = await self._look(mark)
+        except errors.ThreeCommasError as problem:
+            _log.warning("the list of what is still open cannot be read: %s", problem)
+            return None
+        self._opened |= dict.fromkeys(found.opened)
+        items = [item for item in found.items if not self._is_left_alone(item)]
+        listed = {item.id for item in items}
+        unknown = [id for id, outcome in self._outcomes.items() if outcome.verdict is Verdict.UNKNOWN]
+        return items + [Item(id) for id in unknown if id not in listed]
+
+    def _is_left_alone(self, item: Item) -> bool:
+        return (
+            self._skips_unfilled and item.id in self._outcomes and bool(item.seen and item.seen.is_unfilled)
+        )
+
+    def _take(self, report: Iterable[Outcome]) -> bool:
+        """Take over the verdicts of a round; return whether it closed something."""
+        closed = False
+        for outcome in report:
+            before = self._outcomes.get(outcome.id or 0)
+            if before is None or not before.ok or outcome.verdict is not Verdict.ALREADY_CLOSED:
+                self._outcomes[outcome.id or 0] = outcome
+            closed = closed or outcome.ok
+        return closed
+
+    def _so_far(self) -> BatchReport:
+        outcomes = (*self._outcomes.values(), *self._unreadable)
+        report = self._report(outcomes, self._clock() - self._began)
+        return replace(report, opened=tuple(self._opened))

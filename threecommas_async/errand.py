@@ -1,0 +1,84 @@
+"""What many calls are made for, such as a batch: it counts their requests, and it can be called off."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, TypeVar
+
+from threecommas_async.errors import BatchStoppedError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+T = TypeVar("T")
+
+
+class Errand:
+    """Counts the requests of many calls, and breaks off their waits once it is called off.
+
+    What has left goes on to its end, looks at what became of it included; what waits for its first permit
+    is not sent any more.
+
+    Attributes:
+        requests: Attempts so far.
+        retries: Those among them that were not the first one of their call.
+        rate_limited: Those that were answered by a 429.
+        called_off: Why nothing more is to be sent; None while it goes on.
+    """
+
+    def __init__(self) -> None:
+        self.requests: int = 0
+        self.retries: int = 0
+        self.rate_limited: int = 0
+        self.called_off: Exception | None = None
+        self._waiting: set[asyncio.Task[object]] = set()
+        self._broken_off: set[asyncio.Task[object]] = set()
+
+    def count(self, *, attempt: int, status: int | None) -> None:
+        """Count one attempt.
+
+        Args:
+            attempt: Its number among the attempts of its call, from 1.
+            status: HTTP status of its answer; None where there is none.
+        """
+        self.requests += 1
+        self.retries += attempt > 1
+        self.rate_limited += status == 429
+
+    def call_off(self, reason: Exception) -> None:
+        """Let nothing more be sent; the first reason stays."""
+        if self.called_off is None:
+            self.called_off = reason
+            for task in self._waiting:
+                self._broken_off.add(task)
+                task.cancel()
+
+    async def wait_for(self, wait: Callable[[], Awaitable[T]]) -> T:
+        """Await something, until the errand is called off.
+
+        Args:
+            wait: Begins the wait; not called if the errand has been called off.
+
+        Raises:
+            BatchStoppedError: It was called off.
+        """
+        if self.called_off is not None:
+            raise BatchStoppedError(str(self.called_off))
+        task = asyncio.current_task()
+        if task is None:
+            return await wait()
+        before = task.cancelling()
+        self._waiting.add(task)
+        try:
+            result = await wait()
+        except asyncio.CancelledError:
+            if task in self._broken_off and task.uncancel() <= before:
+                raise BatchStoppedError(str(self.called_off)) from None
+            raise
+        else:
+            if task in self._broken_off:  # It came at the same moment.
+                task.uncancel()
+            return result
+        finally:
+            self._waiting.discard(task)
+            self._broken_off.discard(task)

@@ -1,0 +1,535 @@
+"""SmartTrades, many at once: close, cancel, annotate and follow them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterable
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+from threecommas_async import errors
+from threecommas_async.batch import closing as verdicts
+from threecommas_async.batch import follow, sweep
+from threecommas_async.batch.engine import Batch, check_options, make_report
+from threecommas_async.batch.items import Item, check_iterable, check_order, each, read_items
+from threecommas_async.batch.report import BatchReport, Outcome, Verdict
+from threecommas_async.errand import Errand
+from threecommas_async.models import rules
+from threecommas_async.models.smart_trade import SmartTrade
+from threecommas_async.models.summary import TradeSummary
+from threecommas_async.resources.smart_trades import SmartTradeCalls
+from threecommas_async.walk import pages
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
+    from typing import Self
+
+    from threecommas_async.batch.closing import OnUnfilled
+    from threecommas_async.batch.engine import OnProgress
+    from threecommas_async.batch.items import IdsOrTrades, Order, Read, Source
+    from threecommas_async.resources.smart_trades import Kind
+
+T = TypeVar("T")
+
+CONCURRENCY: Final = 16
+"""Calls of a batch in flight at most, unless told otherwise."""
+FOLLOW: Final = 600.0
+"""Seconds for which ``wait=True`` follows trades when there is no deadline."""
+POLL_EVERY: Final = 10.0
+"""Seconds between two polls."""
+
+_log = logging.getLogger("threecommas_async.batch")
+
+
+class SmartTrades(SmartTradeCalls):
+    """The calls on SmartTrades: ``client.smart_trades``.
+
+    All of them can raise the errors of `threecommas_async.errors`; docstrings name those that are
+    particular to the call. Ids are positional; durations are seconds.
+
+    Batches (`close_many`, `close_all`, `cancel_many`, `set_note_many`, `run_many`, `closing`) share one
+    engine. One item never costs the others: each gets a `Verdict`. A batch stops when every further call
+    would meet the same refusal (401, 418, the plan, a closed client), and at its deadline; the rest is
+    ``SKIPPED``, with the reason. When it is cancelled (Ctrl-C), what has left is let finish for 10 s at most,
+    and `BatchReport.of` finds the report in the `asyncio.CancelledError`. To run a batch of closes or
+    cancellations again is safe: what has ended or is ending is ``ALREADY_CLOSED``.
+    """
+
+    async def close_many(
+        self,
+        trades: IdsOrTrades,
+        /,
+        *,
+        order: Order = "given",
+        on_unfilled: OnUnfilled = "cancel",
+        concurrency: int = CONCURRENCY,
+        deadline: float | None = None,
+        dry_run: bool = False,
+        wait: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> BatchReport:
+        """Close many SmartTrades at market price, as fast as the request limit allows.
+
+        Args:
+            trades: Ids or trades, from any iterable or asynchronous iterable; each is closed once. A trade
+                that had ended when it was read costs no request. An asynchronous iterable is read while the
+                batch works, any other one before it begins.
+            order: Which comes first: ``"given"`` is the order of the input; ``"loss"`` begins with the
+                largest loss and ``"size"`` with the largest position, in USD as far as the trades say. Both
+                need trades, not ids, and read all of them first.
+            on_unfilled: What to do with a trade whose entry is not filled, which the API refuses to close:
+                ``"cancel"`` it, after it was read anew, since it may be filled by now; ``"skip"`` it;
+                or order the close all the same (``"close"``), and cancel nothing.
+            concurrency: Calls in flight at most.
+            deadline: Seconds after which nothing more is sent. What is in flight then is let finish.
+            dry_run: Order nothing and return the plan: what would be closed, cancelled or left alone, and
+                ``floor``, the seconds that the request limit takes for it. Ids are looked up first, by pages.
+            wait: Follow the trades to their end: until the deadline, or for 10 minutes.
+            on_progress: Called after each verdict with the number of verdicts so far, the number of trades
+                (None if the iterable does not know) and the `Outcome`. A plain function or a coroutine
+                function; what it raises is logged.
+
+        Raises:
+            ValueError: An option cannot be used, or an item is no id and no trade; nothing was sent. From an
+                asynchronous iterable such an item is ``REFUSED``.
+            BatchInterruptedError: The asynchronous iterable failed; the error holds the report on what it
+                had given.
+            asyncio.CancelledError: The task was cancelled; `BatchReport.of` finds the report.
+        """
+        check_options(concurrency=concurrency, deadline=deadline, on_progress=on_progress)
+        verdicts.check_on_unfilled(on_unfilled)
+        check_order(order)
+        read = partial(read_items, trades, order=order)
+        if dry_run:
+            return await self._plan(read, on_unfilled)
+        errand = Errand()
+        batch = self._closing(
+            read,
+            errand,
+            on_unfilled=on_unfilled,
+            concurrency=concurrency,
+            deadline=deadline,
+            on_progress=on_progress,
+        )
+        report = await batch.run()
+        return await self._follow(report, errand, deadline) if wait else report
+
+    def closing(
+        self,
+        trades: IdsOrTrades,
+        /,
+        *,
+        order: Order = "given",
+        on_unfilled: OnUnfilled = "cancel",
+        concurrency: int = CONCURRENCY,
+        deadline: float | None = None,
+    ) -> Batch:
+        """Close many SmartTrades, and bring each verdict as it falls.
+
+        The arguments and the errors are those of `close_many`. ``report`` has the verdicts so
+        far at any time.
+
+        Example::
+
+            async with client.smart_trades.closing(trades, order="loss") as batch:
+                async for outcome in batch:
+                    print(outcome)
+            print(batch.report)
+
+        Returns:
+            An asynchronous iterator over `Outcome`; as a context manager it is stopped at the end of
+            the block.
+        """
+        check_options(concurrency=concurrency, deadline=deadline, on_progress=None)
+        verdicts.check_on_unfilled(on_unfilled)
+        check_order(order)
+        check_iterable(trades)
+        return self._closing(
+            partial(read_items, trades, order=order),
+            Errand(),
+            on_unfilled=on_unfilled,
+            concurrency=concurrency,
+            deadline=deadline,
+            on_progress=None,
+        )
+
+    async def close_all(
+        self,
+        *,
+        account_id: int | None = None,
+        pair: str | None = None,
+        type: Kind | None = None,
+        from_: datetime | None = None,
+        to: datetime | None = None,
+        base: str | None = None,
+        quote: str | None = None,
+        predicate: Callable[[SmartTrade], bool] | None = None,
+        order: Order = "given",
+        on_unfilled: OnUnfilled = "cancel",
+        concurrency: int = CONCURRENCY,
+        deadline: float | None = None,
+        dry_run: bool = False,
+        wait: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> BatchReport:
+        """Close every open SmartTrade that matches.
+
+        Lists what is open (a request for 100 trades), closes it, and lists again, until nothing that was open
+        at the start is open any more. Trades that are opened meanwhile are left alone: ``report.opened``.
+        A trade that cannot be read is closed by its id, unless there is a predicate, which could not tell.
+
+        Args:
+            account_id: Only this account.
+            pair: Only this pair, QUOTE_BASE.
+            type: Only this kind.
+            from_: Created at or after this instant, aware.
+            to: Created at or before this instant, aware.
+            base: Only this base currency.
+            quote: Only this quote currency.
+            predicate: Only the trades for which it returns true.
+            order: As in `close_many`; ``"given"`` begins with the newest trade.
+            on_unfilled: As in `close_many`.
+            concurrency: As in `close_many`.
+            deadline: As in `close_many`. Without one it ends after three rounds in a row that close nothing.
+            dry_run: As in `close_many`.
+            wait: As in `close_many`.
+            on_progress: As in `close_many`; it counts anew in each round.
+
+        Raises:
+            ValueError: An option cannot be used; nothing was sent.
+            ThreeCommasError: The first list cannot be read; nothing was ordered.
+            asyncio.CancelledError: The task was cancelled; `BatchReport.of` finds the report.
+        """
+        check_options(concurrency=concurrency, deadline=deadline, on_progress=on_progress)
+        verdicts.check_on_unfilled(on_unfilled)
+        check_order(order)
+        if predicate is not None and not callable(predicate):
+            raise ValueError(f"predicate must be a function of a SmartTrade, not {predicate!r}")
+        filters: dict[str, Any] = {
+            "account_id": account_id,
+            "pair": pair,
+            "type": type,
+            "from_": from_,
+            "to": to,
+            "base": base,
+            "quote": quote,
+        }
+        errand = Errand()
+        lists = self._view(errand, is_exit=True)
+
+        async def look(mark: sweep.Mark | None) -> sweep.Survey:
+            active = pages(lists.list, status="active", **filters)
+            return await sweep.survey(active, predicate=predicate, order=order, mark=mark)
+
+        async def read(items: Sequence[Item]) -> Sequence[Item]:
+            return items
+
+        async def close(items: list[Item], left: float | None) -> BatchReport:
+            batch = self._closing(
+                partial(read, items),
+                errand,
+                on_unfilled=on_unfilled,
+                concurrency=concurrency,
+                deadline=left,
+                on_progress=on_progress,
+            )
+            return await batch.run()
+
+        if dry_run:
+            found = await look(None)
+            plan = await self._plan(partial(read, found.items), on_unfilled)
+            return replace(plan, outcomes=(*plan.outcomes, *found.unreadable))
+        report = await sweep.Sweep(
+            look,
+            close,
+            lambda outcomes, elapsed: make_report(outcomes, elapsed, errand, self._session.limiter.limit),
+            errand=errand,
+            skips_unfilled=on_unfilled == "skip",
+            deadline=deadline,
+        ).run()
+        return await self._follow(report, errand, deadline) if wait else report
+
+    async def cancel_many(
+        self,
+        trades: IdsOrTrades,
+        /,
+        *,
+        concurrency: int = CONCURRENCY,
+        deadline: float | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> BatchReport:
+        """Cancel many SmartTrades, filled or not; what was bought or sold stays as it is.
+
+        Args:
+            trades: As in `close_many`.
+            concurrency: As in `close_many`.
+            deadline: As in `close_many`.
+            on_progress: As in `close_many`.
+
+        Raises:
+            ValueError: As in `close_many`.
+            BatchInterruptedError: As in `close_many`.
+            asyncio.CancelledError: As in `close_many`.
+        """
+        check_options(concurrency=concurrency, deadline=deadline, on_progress=on_progress)
+        errand = Errand()
+        return await self._batch(
+            partial(read_items, trades, order="given"),
+            verdicts.Cancelling(self._view(errand, is_exit=True)),
+            errand,
+            concurrency=concurrency,
+            deadline=deadline,
+            on_progress=on_progress,
+        ).run()
+
+    async def set_note_many(
+        self,
+        trades: IdsOrTrades,
+        note: str,
+        /,
+        *,
+        concurrency: int = CONCURRENCY,
+        deadline: float | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> BatchReport:
+        """Replace the note of many SmartTrades; the verdict is ``DONE``.
+
+        Args:
+            trades: As in `close_many`.
+            note: 1 to 300 characters. It replaces the reference of a trade that was created with one.
+            concurrency: As in `close_many`.
+            deadline: As in `close_many`.
+            on_progress: As in `close_many`.
+
+        Raises:
+            ValueError: As in `close_many`, or the note cannot be used; nothing was sent.
+            BatchInterruptedError: As in `close_many`.
+            asyncio.CancelledError: As in `close_many`.
+        """
+        check_options(concurrency=concurrency, deadline=deadline, on_progress=on_progress)
+        if not isinstance(note, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+            raise ValueError(f"the note must be text, not {note!r:.80}")
+        rules.check_note(note)
+        errand = Errand()
+        calls = self._view(errand)
+
+        async def set_note(item: Item) -> Outcome:
+            trade = await calls.set_note(item.id, note)
+            return Outcome(trade.id, Verdict.DONE, TradeSummary.of(trade))
+
+        return await self._batch(
+            partial(read_items, trades, order="given"),
+            set_note,
+            errand,
+            concurrency=concurrency,
+            deadline=deadline,
+            on_progress=on_progress,
+        ).run()
+
+    async def run_many(
+        self,
+        call: Callable[[Self, T], Awaitable[object]],
+        items: Iterable[T] | AsyncIterable[T],
+        /,
+        *,
+        concurrency: int = CONCURRENCY,
+        deadline: float | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> BatchReport:
+        """Make any call for each of many items, with the verdicts, stops and report of a batch.
+
+        Args:
+            call: Called with these calls, bound to the batch, and an item: ``SmartTrades.create``, or a
+                coroutine function of yours. What it sends through its first argument waits for the request
+                limit as long as it takes, is counted, and stops with the batch.
+            items: What to call it for, each as often as it comes.
+            concurrency: As in `close_many`.
+            deadline: As in `close_many`.
+            on_progress: As in `close_many`.
+
+        Returns:
+            ``DONE`` for each call that returned, with its ``result``; ``item`` tells the outcomes apart. A
+            `ValueError` is ``REFUSED``: the calls of this package raise it before anything is sent.
+
+        Example::
+
+            report = await client.smart_trades.run_many(SmartTrades.create, orders)
+
+        Raises:
+            ValueError: An option cannot be used; nothing was sent.
+            BatchInterruptedError: As in `close_many`.
+            asyncio.CancelledError: As in `close_many`.
+        """
+        check_options(concurrency=concurrency, deadline=deadline, on_progress=on_progress)
+        check_iterable(items)
+        if not callable(call):
+            raise ValueError(f"call must be a function of the calls and an item, not {call!r}")
+        errand = Errand()
+        calls = self._view(errand)
+
+        async def read() -> Source:
+            if isinstance(items, AsyncIterable):
+                return (Item(0, value=item) async for item in items)
+            return [Item(0, value=item) async for item in each(items)]
+
+        async def act(item: Item) -> Outcome:
+            result = await call(calls, cast("T", item.value))
+            seen = TradeSummary.of(result) if isinstance(result, SmartTrade) else None
+            return Outcome(seen.id if seen else None, Verdict.DONE, seen, None, item.value, result)
+
+        return await self._batch(
+            read, act, errand, concurrency=concurrency, deadline=deadline, on_progress=on_progress
+        ).run()
+
+    async def wait_closed(
+        self, trades: Iterable[int | str | SmartTrade], /, *, timeout: float, poll_every: float = 10.0
+    ) -> Mapping[int, SmartTrade]:
+        """Follow trades until all of them have ended; see `wait_for`.
+
+        Args:
+            trades: Ids or trades.
+            timeout: As in `wait_for`.
+            poll_every: As in `wait_for`.
+
+        Returns:
+            The ended trades by id.
+
+        Raises:
+            ValueError: As in `wait_for`.
+            WaitTimeoutError: Some trades have not ended in time; a `TimeoutError` that holds the others.
+            NotFoundError: As in `wait_for`.
+        """
+        return await self.wait_for(trades, lambda _: False, timeout=timeout, poll_every=poll_every)
+
+    async def wait_for(
+        self,
+        trades: Iterable[int | str | SmartTrade],
+        predicate: Callable[[SmartTrade], bool],
+        /,
+        *,
+        timeout: float,
+        poll_every: float = 10.0,
+    ) -> Mapping[int, SmartTrade]:
+        """Follow trades until a predicate holds for each of them, or it has ended and changes no more.
+
+        Reads pages of active trades: one request for 100 of them, whether they are followed or not, and one
+        for a trade where that is cheaper. Polls take half of the request limit at most that is not reserved
+        for closing and cancelling, and a poll that fails is made up for by the next one.
+
+        Args:
+            trades: Ids or trades.
+            predicate: Whether a trade is where you want it to be, such as ``lambda trade: trade.is_filled``.
+            timeout: Seconds after which to give up, waits for the request limit included.
+            poll_every: Seconds between two polls; the first pauses are shorter, from an eighth of it, and
+                longer ones follow where a poll takes many requests.
+
+        Returns:
+            The trades by id, as they were when the predicate held or they had ended: look which.
+
+        Raises:
+            ValueError: An item is no id and no trade, or a time is not positive; nothing was sent.
+            WaitTimeoutError: Some trades were not there in time; a `TimeoutError` that holds the others.
+            NotFoundError: An id is not among the trades of this key.
+        """
+        calls = self.with_session(self._session.patient())
+        limit = self._session.limiter.limit
+        return await follow.until(
+            calls, trades, predicate, limit=limit, timeout=timeout, poll_every=poll_every
+        )
+
+    def _view(self, errand: Errand, *, is_exit: bool = False) -> Self:
+        return self.with_session(self._session.patient(is_exit=is_exit, errand=errand))
+
+    def _closing(
+        self,
+        read: Read,
+        errand: Errand,
+        *,
+        on_unfilled: OnUnfilled,
+        concurrency: int,
+        deadline: float | None,
+        on_progress: OnProgress | None,
+    ) -> Batch:
+        act = verdicts.Closing(self._view(errand, is_exit=True), on_unfilled)
+        return self._batch(
+            read, act, errand, concurrency=concurrency, deadline=deadline, on_progress=on_progress
+        )
+
+    def _batch(
+        self,
+        read: Read,
+        act: Callable[[Item], Awaitable[Outcome]],
+        errand: Errand,
+        *,
+        concurrency: int,
+        deadline: float | None,
+        on_progress: OnProgress | None,
+    ) -> Batch:
+        return Batch(
+            read,
+            act,
+            errand=errand,
+            limit=self._session.limiter.limit,
+            concurrency=concurrency,
+            deadline=deadline,
+            on_progress=on_progress,
+            lost=self._lost,
+            clock=self._session.clock,
+        )
+
+    def _lost(self, id: int) -> errors.OutcomeUnknownError | None:
+        """Return what is known of a cancelled write on a trade."""
+        cancelled = reversed(self._session.in_flight_unknown)
+        return next((error for error in cancelled if error.smart_trade_id == id), None)
+
+    async def _plan(
+        self,
+        read: Read,
+        on_unfilled: OnUnfilled,
+    ) -> BatchReport:
+        began = self._session.clock()
+        errand = Errand()
+        source = await read()
+        items = [item async for item in each(source)]
+        found = await follow.find(
+            self._view(errand), {item.id for item in items if item.id and item.seen is None}
+        )
+        seen = {id: TradeSummary.of(trade) for id, trade in found.trades.items()}
+        outcomes = tuple(verdicts.plan(item, seen, found.problems, on_unfilled=on_unfilled) for item in items)
+        once = {outcome.id: outcome for outcome in outcomes}
+        needed = sum(map(verdicts.requests_of, once.values()))
+        limit = self._session.limiter.limit
+        report = make_report(outcomes, self._session.clock() - began, errand, limit)
+        return replace(report, floor=limit.floor(needed), dry_run=True)
+
+    async def _follow(self, report: BatchReport, errand: Errand, deadline: float | None) -> BatchReport:
+        """Follow what a batch has closed or cancelled to its end."""
+        ids = {outcome.id for outcome in report if outcome.id is not None and verdicts.can_end(outcome)}
+        left = FOLLOW if deadline is None else deadline - report.elapsed
+        if errand.called_off is not None or not ids or left <= 0:
+            return report
+        began = self._session.clock()
+        limit = self._session.limiter.limit
+        try:
+            ended: Mapping[int, SmartTrade] = await follow.until(
+                self._view(errand), ids, lambda _: False, limit=limit, timeout=left, poll_every=POLL_EVERY
+            )
+        except errors.WaitTimeoutError as late:
+            ended = late.reached
+        except errors.ThreeCommasError as problem:
+            _log.warning("following the trades of a batch failed: %s", problem)
+            ended = {}
+        except asyncio.CancelledError as cancelled:
+            raise cancelled from errors.BatchStoppedError(f"cancelled: {report!r}", report=report)
+        ends = {id: TradeSummary.of(trade) for id, trade in ended.items()}
+        outcomes = tuple(
+            verdicts.followed(outcome, ends[outcome.id])
+            if outcome.id in ends and verdicts.can_end(outcome)
+            else outcome
+            for outcome in report
+        )
+        elapsed = report.elapsed + self._session.clock() - began
+        return replace(make_report(outcomes, elapsed, errand, limit), opened=report.opened)
