@@ -123,6 +123,7 @@ class ThreeCommas:
             on_attempt=on_attempt,
         )
         self.smart_trades = SmartTrades(self._session)
+        self._mode: Mode = mode
         self._name = f"{mode} {url}"
 
     @classmethod
@@ -203,6 +204,11 @@ class ThreeCommas:
         view._session = session  # noqa: SLF001 - a copy of its own
         view.smart_trades = self.smart_trades.with_session(session)
         return view
+
+    @property
+    def mode(self) -> Mode:
+        """``real`` or ``paper``, as the client was made."""
+        return self._mode
 
     @property
     def limits(self) -> Pacer:

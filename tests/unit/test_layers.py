@@ -86,4 +86,4 @@ def test_a_library_is_imported_in_one_place(library: str) -> None:
 
 def test_every_module_has_its_place() -> None:
     others = {part(path) for path in PACKAGE.rglob("*.py")} - set(LAYERS) - {"sandbox"}
-    assert others == {"__init__", "__main__", "demo"}
+    assert others == {"__init__", "__main__", "commands"}

@@ -1,0 +1,197 @@
+"""``python -m threecommas_async`` as a shell sees it: in a process of its own, against the sandbox."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.raw_server import refused_port
+from threecommas_async.endpoints import Permission
+from threecommas_async.limits import RateLimit
+from threecommas_async.sandbox import Sandbox
+from threecommas_async.sandbox.keys import Grant
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+ROOMY = RateLimit(requests=5000, period=60.0, lockout=300.0)
+
+
+def environment(sandbox: Sandbox, **changes: str) -> dict[str, str]:
+    credentials = sandbox.credentials()
+    return {
+        "THREECOMMAS_API_KEY": credentials["api_key"],
+        "THREECOMMAS_API_SECRET": credentials["api_secret"],
+        "THREECOMMAS_MODE": "paper",
+        "THREECOMMAS_BASE_URL": credentials["base_url"],
+        **changes,
+    }
+
+
+async def start(*arguments: str, env: Mapping[str, str]) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-W",
+        "error",
+        "-m",
+        "threecommas_async",
+        *arguments,
+        env=env,
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def run(*arguments: str, env: Mapping[str, str], given: str = "") -> tuple[int | None, str, str]:
+    """Run a command to its end; return exit code, stdout and stderr."""
+    process = await start(*arguments, env=env)
+    async with asyncio.timeout(30):
+        out, err = await process.communicate(given.encode())
+    return process.returncode, out.decode(), err.decode()
+
+
+async def test_without_yes_close_prints_the_plan_and_orders_nothing() -> None:
+    async with Sandbox(trades=3, limit=ROOMY) as sandbox:
+        code, out, err = await run("close", "--all", env=environment(sandbox))
+        assert code == 0, err
+        assert out.count("would_close") == 4
+        assert "nothing was ordered" in out
+        assert "Add --yes to act." in err
+        assert len(sandbox.ledger) == 0
+
+
+async def test_close_acts_with_yes_and_follows_to_the_end() -> None:
+    async with Sandbox(trades=3, limit=ROOMY) as sandbox:
+        ids = [str(id) for id in sandbox.exchange.trades]
+        code, out, err = await run(
+            "close", "-", "--yes", "--wait", "--json", env=environment(sandbox), given="\n".join(ids)
+        )
+        assert code == 0, err
+        told = json.loads(out)
+        assert told["counts"] == {"closed": 3}
+        assert [outcome["id"] for outcome in told["outcomes"]] == [int(id) for id in ids]
+        assert len(sandbox.ledger) == 3
+        again = await run("close", *ids, "--yes", env=environment(sandbox))
+        assert again[0] == 0
+        assert again[1].count("already_closed") == 4
+        unknown = await run("close", "999999999", "--yes", env=environment(sandbox))
+        assert unknown[0] == 1
+        assert "refused" in unknown[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "say which trades"),
+        (["1", "--all"], "say which trades"),
+        (["-1x"], "-1x"),
+        (["seven", "--yes"], "'seven'"),
+        (["1", "--order", "loss"], "needs trades"),
+        (["--all", "--yes", "--dry-run"], "not allowed with"),
+        (["--all", "--deadline", "0"], "deadline"),
+        (["--all", "--from", "2026-01-01"], "time zone"),
+    ],
+)
+async def test_a_command_line_that_cannot_be_used_is_code_2_and_sends_nothing(
+    arguments: list[str], said: str
+) -> None:
+    async with Sandbox(trades=1, limit=ROOMY) as sandbox:
+        code, out, err = await run("close", *arguments, env=environment(sandbox))
+        assert (code, out, sandbox.requests) == (2, "", 0)
+        assert said in err
+
+
+async def test_credentials_are_code_3_and_a_ban_is_code_4() -> None:
+    async with Sandbox(trades=1, limit=ROOMY) as sandbox:
+        missing = await run("close", "--all", env={})
+        assert missing[0] == 3
+        assert "THREECOMMAS_API_KEY" in missing[2]
+        wrong = environment(sandbox, THREECOMMAS_API_SECRET="wrong")
+        assert (await run("close", "--all", env=wrong))[0] == 3
+        assert (await run("close", "1", "--yes", env=wrong))[0] == 3
+        sandbox.ban()
+        code, _, err = await run("close", "--all", env=environment(sandbox))
+        assert code == 4
+        assert "418" in err
+        assert (await doctor(sandbox))[0] == 4
+
+
+async def test_no_answer_is_code_1() -> None:
+    with refused_port() as port:
+        url = f"http://127.0.0.1:{port}"
+        env = {"THREECOMMAS_API_KEY": "k", "THREECOMMAS_API_SECRET": "s", "THREECOMMAS_BASE_URL": url}
+        code, _, err = await run("close", "--all", env=env)
+    assert code == 1
+    assert "Connect" in err
+
+
+async def test_ctrl_c_lets_finish_what_has_left_and_tells_what_is_closed() -> None:
+    limit = RateLimit(requests=10, period=60.0, lockout=300.0)
+    async with Sandbox(trades=40, limit=limit, latency=(0.05, 0.05), time_scale=1) as sandbox:
+        ids = [str(id) for id in sandbox.exchange.trades]
+        process = await start("close", *ids, "--yes", "--json", env=environment(sandbox))
+        while len(sandbox.ledger) < 5:
+            await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, err = await asyncio.wait_for(process.communicate(), 20)
+        assert process.returncode == 130, err.decode()
+        told = json.loads(out)
+        assert told["counts"] == {"closing": len(sandbox.ledger), "skipped": 40 - len(sandbox.ledger)}
+        assert len(sandbox.ledger) <= 10
+        assert b"Traceback" not in err
+
+
+async def test_doctor_finds_nothing_with_a_good_key() -> None:
+    async with Sandbox(trades=2, limit=ROOMY) as sandbox:
+        code, out, err = await run("doctor", env=environment(sandbox))
+        assert code == 0, out + err
+        assert [line.split()[1] for line in out.splitlines()] == [
+            "credentials",
+            "key",
+            "clock",
+            "write",
+            "mode",
+            "limit",
+        ]
+        assert len(sandbox.ledger) == 0
+        told = json.loads((await run("doctor", "--json", env=environment(sandbox)))[1])
+        assert all(finding["ok"] for finding in told)
+
+
+async def doctor(sandbox: Sandbox, **changes: str) -> tuple[int | None, str]:
+    code, out, _ = await run("doctor", env=environment(sandbox, **changes))
+    return code, out
+
+
+async def test_doctor_says_what_is_wrong_and_what_to_do() -> None:
+    async with Sandbox(trades=2, limit=ROOMY) as sandbox:
+        code, out = await doctor(sandbox, THREECOMMAS_API_SECRET="wrong")
+        assert code == 3
+        assert "FAIL key" in out
+        assert "Compare key and secret" in out
+        key, secret = sandbox._keys.new_hmac(Grant(frozenset({Permission.SMART_TRADES_READ})))
+        code, out = await doctor(sandbox, THREECOMMAS_API_KEY=key, THREECOMMAS_API_SECRET=secret)
+        assert code == 1
+        assert "ok   key" in out
+        assert "give it SMART_TRADES_WRITE" in out
+        with refused_port() as port:
+            code, out = await doctor(sandbox, THREECOMMAS_BASE_URL=f"http://127.0.0.1:{port}")
+        assert code == 1
+        assert "Look at the network" in out
+    missing = await run("doctor", env={})
+    assert missing[0] == 3
+    assert "FAIL credentials" in missing[1]
+
+
+async def test_doctor_finds_the_form_in_which_bodies_are_signed() -> None:
+    async with Sandbox(trades=2, limit=ROOMY) as sandbox:
+        sandbox._keys._keys[sandbox.credentials()["api_key"]].json_payload = "path+body"
+        code, out = await doctor(sandbox)
+        assert code == 3
+        assert 'json_payload="path+body"' in out

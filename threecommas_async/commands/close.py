@@ -1,0 +1,146 @@
+"""``python -m threecommas_async close``: close SmartTrades from the shell."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, get_args
+
+from threecommas_async.batch.closing import OnUnfilled
+from threecommas_async.batch.items import Order
+from threecommas_async.batch.report import BatchReport
+from threecommas_async.client import ThreeCommas
+from threecommas_async.commands.exit_codes import ExitCode, exit_code_of
+from threecommas_async.errors import ThreeCommasError
+from threecommas_async.resources.smart_trades import Kind
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from threecommas_async.batch.engine import OnProgress
+    from threecommas_async.batch.report import Outcome
+
+_FILTERS: Final = ("account_id", "pair", "type", "base", "quote", "from_", "to")
+_EVERY: Final = 25
+"""Verdicts between two lines of progress where there is no bar."""
+
+_EPILOG: Final = """\
+Without --yes nothing is ordered: the plan is printed. Exit codes: 0 all closed (or: would be), 1 some are
+not, 2 usage, 3 credentials, 4 banned or not in the plan, 130 Ctrl-C, after what had left was let finish.
+Running it again is safe: nothing is closed twice. Credentials come from THREECOMMAS_API_KEY and
+THREECOMMAS_API_SECRET or THREECOMMAS_RSA_KEY_FILE, the mode from THREECOMMAS_MODE (default: real).
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.epilog = _EPILOG
+    parser.add_argument(
+        "ids", nargs="*", metavar="ID", help="SmartTrade ids; - reads them from standard input"
+    )
+    chosen = parser.add_argument_group("which trades, instead of ids")
+    chosen.add_argument("--all", action="store_true", help="every open trade of the key")
+    chosen.add_argument("--account", type=int, dest="account_id", metavar="ID", help="only this account")
+    chosen.add_argument("--pair", help="only this pair, QUOTE_BASE")
+    chosen.add_argument("--type", choices=get_args(Kind), help="only this kind")
+    chosen.add_argument("--base", help="only this base currency")
+    chosen.add_argument("--quote", help="only this quote currency")
+    chosen.add_argument("--from", type=_instant, dest="from_", metavar="TIME", help="created since, ISO 8601")
+    chosen.add_argument("--to", type=_instant, metavar="TIME", help="created until, ISO 8601")
+    act = parser.add_mutually_exclusive_group()
+    act.add_argument("--yes", action="store_true", help="act, instead of printing the plan")
+    act.add_argument("--dry-run", action="store_true", help="print the plan and order nothing (the default)")
+    parser.add_argument("--order", choices=get_args(Order), default="given", help="which trade comes first")
+    parser.add_argument(
+        "--on-unfilled", choices=get_args(OnUnfilled), default="cancel", help="trades without a position"
+    )
+    parser.add_argument("--concurrency", type=int, default=16, help="calls in flight at most (default 16)")
+    parser.add_argument("--deadline", type=float, metavar="SECONDS", help="send nothing more after that")
+    parser.add_argument("--wait", action="store_true", help="follow the trades to their end")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+async def close(options: argparse.Namespace) -> ExitCode:
+    """Close what the command line names.
+
+    Raises:
+        ValueError: The command line cannot be used; nothing was sent.
+    """
+    filters = {name: value for name in _FILTERS if (value := getattr(options, name)) is not None}
+    if bool(options.ids) == bool(options.all or filters):
+        raise ValueError("say which trades: ids, or --all or a filter such as --account, and not both")
+    ids = [line for id in options.ids for line in (sys.stdin.read().split() if id == "-" else [id])]
+    try:
+        client = ThreeCommas.from_env()
+    except ValueError as problem:
+        print(problem, file=sys.stderr)
+        return ExitCode.CREDENTIALS
+    how: dict[str, Any] = {
+        "order": options.order,
+        "on_unfilled": options.on_unfilled,
+        "concurrency": options.concurrency,
+        "deadline": options.deadline,
+        "wait": options.wait,
+        "dry_run": not options.yes,
+    }
+    async with client:
+        with _progress(is_shown=options.yes) as on_progress:
+            try:
+                trades = client.smart_trades
+                report = await (
+                    trades.close_many(ids, on_progress=on_progress, **how)
+                    if options.ids
+                    else trades.close_all(on_progress=on_progress, **filters, **how)
+                )
+            except ThreeCommasError as problem:
+                print(problem, file=sys.stderr)
+                return exit_code_of([problem])
+            except asyncio.CancelledError as cancelled:
+                if (so_far := BatchReport.of(cancelled)) is not None:
+                    _print(so_far, options)
+                raise
+    _print(report, options)
+    return exit_code_of(outcome.error for outcome in report.failed)
+
+
+def _print(report: BatchReport, options: argparse.Namespace) -> None:
+    if options.json:
+        print(report.to_json().decode())
+        return
+    if len(report):
+        print(report.table())
+    print(report)
+    if report.dry_run:
+        print("Add --yes to act.", file=sys.stderr)
+
+
+@contextmanager
+def _progress(*, is_shown: bool) -> Generator[OnProgress | None, None, None]:
+    """Show verdicts as they fall on standard error: a bar where rich is installed, else lines."""
+    if not is_shown:
+        yield None
+        return
+    try:
+        from rich.console import Console
+        from rich.progress import Progress
+    except ModuleNotFoundError:
+        yield _tell
+        return
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("closing")
+        yield lambda done, total, _outcome: progress.update(bar, completed=done, total=total)
+
+
+def _tell(done: int, total: int | None, outcome: Outcome) -> None:
+    if done % _EVERY == 0 or done == total or not outcome.ok:
+        print(f"{done}/{total or '?'} {outcome}", file=sys.stderr)
+
+
+def _instant(text: str) -> datetime:
+    instant = datetime.fromisoformat(text)
+    if instant.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text} has no time zone: 2026-01-31T08:00Z has one")
+    return instant

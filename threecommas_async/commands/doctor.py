@@ -1,0 +1,192 @@
+"""``python -m threecommas_async doctor``: find out why calls are refused, and what to do about it."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from threecommas_async import errors
+from threecommas_async.client import ThreeCommas
+from threecommas_async.commands.exit_codes import ExitCode, exit_code_of
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from threecommas_async.models.smart_trade import SmartTrade
+    from threecommas_async.wire import Response
+
+_TIMEOUT: Final = 10.0
+_SKEW: Final = 30.0
+"""Seconds by which two clocks may differ before it is worth a word."""
+_NOBODYS: Final = 1
+"""Id of a SmartTrade that is not the user's: the first one ever."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check has found.
+
+    Args:
+        check: What was checked.
+        ok: Nothing has to be done.
+        text: What was seen.
+        advice: What to do about it; empty if nothing.
+        error: What was raised, if that is why.
+    """
+
+    check: str
+    ok: bool
+    text: str
+    advice: str = ""
+    error: Exception | None = None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.epilog = (
+        "Sends a handful of requests and orders nothing: the permission to write is tried with a note for a "
+        "trade that is not yours. Exit codes: 0 all is well, 1 something is to be done, 3 credentials, "
+        "4 banned or not in the plan."
+    )
+    parser.add_argument("--json", action="store_true", help="print the findings as JSON")
+
+
+async def examine(options: argparse.Namespace) -> ExitCode:
+    """Run all checks and print what they found."""
+    try:
+        client = ThreeCommas.from_env(timeout=_TIMEOUT, max_wait=_TIMEOUT)
+    except ValueError as problem:
+        advice = "Set the variables that `python -m threecommas_async close --help` names."
+        findings = [Finding("credentials", ok=False, text=str(problem), advice=advice)]
+        _print(findings, is_json=options.json)
+        return ExitCode.CREDENTIALS
+    async with client:
+        findings = await check(client)
+    _print(findings, is_json=options.json)
+    code = exit_code_of(finding.error for finding in findings)
+    return code or (ExitCode.OK if all(finding.ok for finding in findings) else ExitCode.NOT_ALL)
+
+
+async def check(client: ThreeCommas) -> list[Finding]:
+    """Check a client against the API it talks to; what makes no sense any more is left out."""
+    findings = [Finding("credentials", ok=True, text=f"found, for {client!r}")]
+    trades: list[SmartTrade] = []
+
+    async def read() -> str:
+        trades.extend(await client.smart_trades.list(per_page=100))
+        return "the key is accepted, and may read SmartTrades"
+
+    with client.with_raw() as answers:
+        findings.append(reading := await _try("key", read))
+    findings += _clock(answers, datetime.now(UTC))
+    if not reading.ok and not isinstance(reading.error, errors.PermissionDeniedError):
+        return findings
+    findings.append(await _writing(client))
+    if trades:
+        findings.append(_mode(client, trades))
+    limit = client.limits.snapshot()
+    text = f"{limit.limit.requests} requests in {limit.limit.period:g} s, {limit.used} of them used here"
+    findings.append(Finding("limit", ok=True, text=text))
+    return findings
+
+
+async def _try(check: str, call: Callable[[], Awaitable[str]]) -> Finding:
+    try:
+        return Finding(check, ok=True, text=await call())
+    except errors.ThreeCommasError as problem:
+        return Finding(check, ok=False, text=str(problem), advice=advice_on(problem), error=problem)
+
+
+def advice_on(problem: errors.ThreeCommasError) -> str:
+    """Return what a person can do about an error."""
+    if isinstance(problem, errors.PermissionDeniedError) and problem.endpoint is not None:
+        return f"The key is right. If it is to make this call, give it {problem.endpoint.permission.value}."
+    if isinstance(problem, errors.BannedError) and problem.until is not None:
+        return f"Stop every program at this address, and wait until {problem.until:%Y-%m-%d %H:%M} UTC."
+    return next((advice for kinds, advice in _ADVICE if isinstance(problem, kinds)), _ADVICE[-1][1])
+
+
+_ADVICE: Final[tuple[tuple[tuple[type[errors.ThreeCommasError], ...], str], ...]] = (
+    (
+        (errors.AuthenticationError,),
+        "Compare key and secret with those in the web interface: have they expired, is this address allowed?",
+    ),
+    ((errors.PlanLimitError,), "The subscription plan does not include this: only another plan helps."),
+    (
+        (errors.BannedError,),
+        "Stop every program at this address that calls the API; bans last 2 min to 3 days.",
+    ),
+    (
+        (errors.RateLimitedError,),
+        "Another program uses this key or address. Let them share one limit: limits_redis.SharedLimiter.",
+    ),
+    ((errors.ServerError, errors.DecodeError), "3Commas or a proxy in between has trouble: try again later."),
+    ((errors.ThreeCommasError,), "Look at the network, the proxy and THREECOMMAS_BASE_URL."),
+)
+
+
+def _clock(answers: Iterable[Response], now: datetime) -> list[Finding]:
+    """Compare this machine's clock with the answers' ``Date``."""
+    dates = [answer.headers["Date"] for answer in answers if "Date" in answer.headers]
+    if not dates:
+        return []
+    skew = (now - parsedate_to_datetime(dates[-1])).total_seconds()
+    is_ok = abs(skew) <= _SKEW
+    text = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the server's"
+    advice = "" if is_ok else "Set it (NTP): the end of a lock-out and the filters from and to are instants."
+    return [Finding("clock", is_ok, text, advice)]
+
+
+async def _writing(client: ThreeCommas) -> Finding:
+    """Try the permission to write, and the form in which bodies are signed."""
+
+    async def write() -> str:
+        with suppress(errors.NotFoundError, errors.InvalidRequestError):  # Past signature and permission.
+            await client.smart_trades.set_note(_NOBODYS, "doctor")
+        return "the signature of bodies is accepted, and the key may write"
+
+    finding = await _try("write", write)
+    if not isinstance(finding.error, errors.AuthenticationError):
+        return finding
+    for form in ("path?body", "path+body"):
+        async with ThreeCommas.from_env(timeout=_TIMEOUT, json_payload=form) as other:
+            try:
+                await other.smart_trades.set_note(_NOBODYS, "doctor")
+            except errors.AuthenticationError:
+                continue
+            except (errors.NotFoundError, errors.InvalidRequestError, errors.PermissionDeniedError):
+                pass
+        advice = f'Make the client with json_payload="{form}".'
+        return Finding(
+            "write", ok=False, text=f"bodies have to be signed as {form}", advice=advice, error=finding.error
+        )
+    return finding
+
+
+def _mode(client: ThreeCommas, trades: Iterable[SmartTrade]) -> Finding:
+    """Hold the accounts of trades against the mode."""
+    kinds = sorted({trade.account.type or "unknown" for trade in trades})
+    is_ok = client.mode == "real" or kinds == ["paper_trading"]
+    text = f"{client.mode}; the newest trades are on accounts of type {', '.join(kinds)}"
+    advice = "" if is_ok else "The mode is no guard: trade on an account of type paper_trading."
+    return Finding("mode", is_ok, text, advice)
+
+
+def _print(findings: list[Finding], *, is_json: bool) -> None:
+    if is_json:
+        told = [asdict(finding) | {"error": type(finding.error).__name__} for finding in findings]
+        print(msgspec.json.encode(told).decode())
+        return
+    for finding in findings:
+        print(f"{'ok  ' if finding.ok else 'FAIL'} {finding.check:<12} {finding.text}")
+        if finding.advice:
+            print(f"{'':17} {finding.advice}")
+    if not all(finding.ok for finding in findings):
+        print("Something is to be done.", file=sys.stderr)

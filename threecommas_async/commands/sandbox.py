@@ -1,0 +1,40 @@
+"""``python -m threecommas_async sandbox``: run the embedded sandbox until Ctrl-C."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from threecommas_async.sandbox import EVERY_STATUS, Sandbox
+
+if TYPE_CHECKING:
+    import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: a free one)")
+    parser.add_argument("--trades", type=int, default=20, help="trades to begin with (default 20)")
+    parser.add_argument(
+        "--time-scale", type=float, default=1.0, help="simulated seconds in a real one (default 1)"
+    )
+    parser.add_argument("--unreliable", type=float, default=0.0, help="share of requests that suffer a fault")
+
+
+async def serve(options: argparse.Namespace) -> int:
+    """Serve until the task is cancelled."""
+    async with Sandbox(
+        trades=options.trades,
+        statuses=EVERY_STATUS,
+        port=options.port,
+        time_scale=options.time_scale,
+        unreliable=options.unreliable,
+    ) as sandbox:
+        credentials = sandbox.credentials()
+        print(f"# The sandbox answers at {sandbox.base_url} until Ctrl-C. For another terminal:")
+        print(f"export THREECOMMAS_API_KEY={credentials['api_key']}")
+        print(f"export THREECOMMAS_API_SECRET={credentials['api_secret']}")
+        print("export THREECOMMAS_MODE=paper")
+        print(f"export THREECOMMAS_BASE_URL={sandbox.base_url}", flush=True)
+        await asyncio.Event().wait()
+    return 0
