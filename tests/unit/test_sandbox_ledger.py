@@ -10,7 +10,7 @@ from tests.sandbox_orders import (
     opened,
     target,
 )
-from threecommas_async.sandbox import LedgerEntry
+from threecommas_async.sandbox import Ledger, LedgerEntry
 from threecommas_async.sandbox.exchange import Exchange
 
 
@@ -69,3 +69,49 @@ def test_an_order_to_close_a_target_meets_it_as_it_stands_and_counts_as_an_updat
     smart_id = opened(exchange, targets=[target("0.2")])
     trade: Any = exchange.close_trade(10.0, smart_id, exchange.trades[smart_id].steps[0].id)
     assert trade["data"]["updated_at"] == "2025-01-01T00:00:10.000Z"
+
+
+def some_entry(**fields: Any) -> LedgerEntry:
+    given: dict[str, Any] = {
+        "at": 0.0,
+        "action": "create",
+        "smart_trade_id": 1,
+        "trade_id": None,
+        "account_id": PAPER,
+        "pair": "USDT_DOGE",
+        "side": "buy",
+        "units": Decimal(1),
+    }
+    return LedgerEntry(**given | fields)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "places"),
+    [
+        ({}, (0, 1, 2, 3)),
+        ({"action": "cancel"}, (1, 3)),
+        ({"pair": "USDT_BTC"}, (2,)),
+        ({"smart_trade_id": 2}, (2, 3)),
+        ({"account_id": 7}, (3,)),
+        ({"action": "cancel", "smart_trade_id": 1}, (1,)),
+        ({"action": "cancel", "pair": "USDT_BTC"}, ()),
+    ],
+    ids=str,
+)
+def test_the_ledger_returns_the_orders_that_fit_everything(
+    wanted: dict[str, Any], places: tuple[int, ...]
+) -> None:
+    ledger = Ledger(
+        [
+            some_entry(),
+            some_entry(action="cancel"),
+            some_entry(smart_trade_id=2, pair="USDT_BTC"),
+            some_entry(smart_trade_id=2, action="cancel", account_id=7),
+        ]
+    )
+    assert ledger.orders(**wanted) == tuple(ledger[place] for place in places)
+
+
+def test_an_action_that_does_not_exist_is_refused_and_not_merely_absent() -> None:
+    with pytest.raises(ValueError, match=r"action must be one of create, .*, not 'close'"):
+        Ledger().orders(action="close")  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]

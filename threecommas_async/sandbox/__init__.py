@@ -13,7 +13,7 @@ from threecommas_async.sandbox.accounts import (
     Account,
 )
 from threecommas_async.sandbox.faults import Fault, Incident
-from threecommas_async.sandbox.ledger import Fill, LedgerEntry
+from threecommas_async.sandbox.ledger import Fill, Ledger, LedgerEntry
 from threecommas_async.sandbox.lifecycle import Delays
 from threecommas_async.sandbox.market import Walk
 from threecommas_async.sandbox.refusals import Refusal
@@ -31,6 +31,7 @@ __all__ = [
     "Fault",
     "Fill",
     "Incident",
+    "Ledger",
     "LedgerEntry",
     "Refusal",
     "Sandbox",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -50,6 +50,49 @@ class LedgerEntry:
     pair: str
     side: str
     units: Decimal
+
+
+class Ledger(tuple[LedgerEntry, ...]):
+    """The accepted orders, oldest first: a tuple that can be asked for some of them."""
+
+    __slots__ = ()
+
+    def orders(
+        self,
+        *,
+        action: Action | None = None,
+        pair: str | None = None,
+        smart_trade_id: int | None = None,
+        account_id: int | None = None,
+    ) -> tuple[LedgerEntry, ...]:
+        """Return the orders that fit everything that is given, oldest first.
+
+        Args:
+            action: What was ordered.
+            pair: QUOTE_BASE.
+            smart_trade_id: The SmartTrade.
+            account_id: The account.
+
+        Example::
+
+            assert len(sandbox.ledger.orders(action="close_by_market", pair="USDT_BTC")) == 1
+
+        Raises:
+            ValueError: There is no such action.
+        """
+        if action is not None and action not in get_args(Action):
+            raise ValueError(f"action must be one of {', '.join(get_args(Action))}, not {action!r}")
+        wanted = {
+            "action": action,
+            "pair": pair,
+            "smart_trade_id": smart_trade_id,
+            "account_id": account_id,
+        }
+        return tuple(
+            entry
+            for entry in self
+            if all(value is None or getattr(entry, name) == value for name, value in wanted.items())
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,7 @@ from threecommas_async.sandbox.app import BASE_PATH, App
 from threecommas_async.sandbox.exchange import Exchange
 from threecommas_async.sandbox.faults import Fault, Network
 from threecommas_async.sandbox.keys import Grant, KeyRing
+from threecommas_async.sandbox.ledger import Ledger
 from threecommas_async.sandbox.window import Window
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from threecommas_async.models.order_groups import Number
     from threecommas_async.sandbox.faults import AnyFault
     from threecommas_async.sandbox.keys import RequestType
-    from threecommas_async.sandbox.ledger import Fill, LedgerEntry
+    from threecommas_async.sandbox.ledger import Fill
     from threecommas_async.sandbox.lifecycle import Delays
     from threecommas_async.sandbox.market import Walk
 
@@ -236,9 +237,9 @@ class Sandbox:
         return self._exchange
 
     @property
-    def ledger(self) -> tuple[LedgerEntry, ...]:
+    def ledger(self) -> Ledger:
         """The accepted orders, oldest first."""
-        return tuple(self._exchange.ledger)
+        return Ledger(self._exchange.ledger)
 
     @property
     def fills(self) -> tuple[Fill, ...]:
