@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
-import time
 from collections import deque
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -54,6 +53,11 @@ _limits_log = logging.getLogger("threecommas_async.limits")
 _retry_log = logging.getLogger("threecommas_async.retry")
 
 
+def _loop_time() -> float:
+    # The clock that timers and the limiter are on: where it is moved, a call moves as a whole.
+    return asyncio.get_running_loop().time()
+
+
 class Session:
     """Makes calls: builds and signs the request, paces it, sends it, and decides what its end means.
 
@@ -87,7 +91,7 @@ class Session:
         patience: float | None = None,
         policy: retry.RetryPolicy | None = None,
         on_attempt: Callable[[Attempt], object] | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float] = _loop_time,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:

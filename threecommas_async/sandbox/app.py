@@ -11,6 +11,7 @@ import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 from urllib.parse import urlsplit
 
@@ -117,6 +118,8 @@ class App:
             if fault is RareFault.SILENCE:
                 await asyncio.Event().wait()
         headers = {
+            # By the clock that the answer's instants are on: a client reads waits off the difference.
+            "Date": format_datetime(self._exchange.epoch + timedelta(seconds=self._clock()), usegmt=True),
             "X-Request-Id": str(uuid.uuid4()),
             "X-Runtime": f"{time.perf_counter() - began:.6f}",
         }

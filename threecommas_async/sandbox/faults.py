@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import random
+import re
 from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from threecommas_async.endpoints import Endpoint
 
 
 class Fault(StrEnum):
@@ -101,6 +104,7 @@ class Network:
             raise ValueError("faults must be at least one: unreliable=0 lets everything through")
         self._latency = latency
         self._told: deque[AnyFault | None] = deque()
+        self._told_of: list[tuple[Endpoint[Any], AnyFault | None]] = []
         # Two generators: a change of latency must not change which requests fail.
         self._delays = random.Random(seed)
         self._faults = random.Random(seed)
@@ -129,19 +133,25 @@ class Network:
             raise ValueError(f"every must be None or a whole number of at least 1, not {number!r}")
         self._every = number
 
-    def next(self, *faults: AnyFault | None) -> None:
+    def next(self, *faults: AnyFault | None, of: Endpoint[Any] | None = None) -> None:
         """Say what becomes of the next requests, in order of arrival, after those already spoken for.
 
         Args:
             *faults: One for each request; None lets it through.
+            of: Only requests of this row of `threecommas_async.endpoints` count; None counts all that are
+                not spoken for by their row.
         """
-        self._told.extend(faults)
+        if of is None:
+            self._told.extend(faults)
+        else:
+            self._told_of.extend((of, fault) for fault in faults)
 
     def calm(self) -> None:
         """Let everything through from now on."""
         self.unreliable = 0.0
         self.every = None
         self._told.clear()
+        self._told_of.clear()
 
     def delays(self) -> tuple[float, float]:
         """Return how long the next request takes to arrive, and its answer to get back, in seconds."""
@@ -151,7 +161,11 @@ class Network:
 
     def fault(self, number: int, method: str, target: str) -> AnyFault | None:
         """Return what becomes of a request, and record it; None lets it through."""
-        fault = self._told.popleft() if self._told else self._chance(number)
+        place = next((at for at, (row, _) in enumerate(self._told_of) if _is_of(row, method, target)), None)
+        if place is not None:
+            _, fault = self._told_of.pop(place)
+        else:
+            fault = self._told.popleft() if self._told else self._chance(number)
         if fault is not None:
             self.incidents.append(Incident(number, method, target, fault))
         return fault
@@ -161,3 +175,11 @@ class Network:
         if self._faults.random() >= self._unreliable and not is_its_turn:
             return None
         return self._faults.choice(self._kinds)
+
+
+_VALUE: Final = re.compile(r"\\{\w+\\}")
+
+
+def _is_of(row: Endpoint[Any], method: str, target: str) -> bool:
+    path = _VALUE.sub("[^/]+", re.escape(row.path))
+    return method == row.method and re.fullmatch(f".*{path}", target.partition("?")[0]) is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -41,7 +42,8 @@ class Sandbox:
     It keeps no balances: whoever orders has the money, and what was bought can be closed. It liquidates
     nothing, and a leverage may be as high as one likes. Every order is executed as a whole.
 
-    Its clock starts when it is made, and runs ``time_scale`` times as fast as the real one.
+    Its clock starts when it is made, and runs ``time_scale`` times as fast as the real one; `advance` moves
+    it.
 
     Args:
         trades: How many SmartTrades there are from the start, all on the paper account.
@@ -101,6 +103,8 @@ class Sandbox:
             latency=latency, unreliable=unreliable, every=every, faults=faults, seed=seed
         )
         """The road to it; here faults are ordered and switched off at run time."""
+        self.time_scale: float = time_scale
+        """Simulated seconds in a real one."""
         self._host, self._port = host, port
         self._began = time.monotonic()
         self._exchange = Exchange(
@@ -229,6 +233,31 @@ class Sandbox:
             ValueError: There is no such pair, or the prices are not positive, or the bid is above the ask.
         """
         self._exchange.set_price(self._clock(), pair, last=last, bid=bid, ask=ask)
+
+    def advance(self, seconds: float) -> None:
+        """Move the sandbox's clock ahead: everything that is due by then has happened.
+
+        Delays, timeouts, the walk of prices, the request limit, a lock-out and a ban are on this clock, and
+        the instants and the ``Date`` of answers. Clients have clocks of their own: one that keeps the request
+        limit still waits. `threecommas_async.testing.Clock` moves both.
+
+        Args:
+            seconds: Simulated seconds.
+
+        Raises:
+            ValueError: ``seconds`` is negative or not finite.
+        """
+        if not 0 <= seconds < math.inf:
+            raise ValueError(f"seconds must be a number from 0, not {seconds!r}: time does not run backwards")
+        self._began -= seconds / self.time_scale
+
+    def lock_out(self) -> None:
+        """Refuse everything with 429 for the length of a lock-out, as after too many requests."""
+        self._window.lock_out(self._clock())
+
+    def ban(self) -> None:
+        """Refuse everything with 418 for the length of a ban, as after going on in a lock-out."""
+        self._window.ban(self._clock())
 
     @property
     def exchange(self) -> Exchange:

@@ -57,6 +57,17 @@ class Window:
         self.counts[judgement.status] += 1
         return judgement
 
+    def lock_out(self, now: float) -> None:
+        """Begin a lock-out."""
+        self._ignored = 0
+        self._locked_until = now + self._limit.lockout
+
+    def ban(self, now: float) -> None:
+        """Begin a ban; the next one is twice as long."""
+        self._ignored = 0
+        self._banned_until = now + self._ban
+        self._ban = min(2 * self._ban, self._longest_ban)
+
     def worst_window(self) -> int:
         """Return the largest number of arrivals, refused ones included, in any half-open period."""
         worst = first = 0
@@ -73,15 +84,12 @@ class Window:
             self._ignored += 1
             if self._ignored <= self._patience:
                 return Judgement(429, self._locked_until)
-            self._ignored = 0
-            self._banned_until = now + self._ban
-            self._ban = min(2 * self._ban, self._longest_ban)
+            self.ban(now)
             return Judgement(418, self._banned_until)
         while self._accepted and now - self._accepted[0] >= self._limit.period:
             self._accepted.popleft()
         if len(self._accepted) < self._limit.requests:
             self._accepted.append(now)
             return Judgement(200, now)
-        self._ignored = 0
-        self._locked_until = now + self._limit.lockout
+        self.lock_out(now)
         return Judgement(429, self._locked_until)
