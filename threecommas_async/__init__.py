@@ -71,6 +71,7 @@ from threecommas_async.models.smart_trade_groups import (
 from threecommas_async.models.status import Status, StatusCode
 from threecommas_async.models.summary import TradeSummary
 from threecommas_async.models.trade import ReduceFundsInfo, Trade
+from threecommas_async.recording import Exchange
 from threecommas_async.resources.many import SmartTrades
 from threecommas_async.signing import HmacCredentials, RsaCredentials
 from threecommas_async.walk import SmartTradeWalk
@@ -95,6 +96,7 @@ __all__ = [
     "CurrentPrice",
     "DecodeError",
     "Endpoint",
+    "Exchange",
     "FundsOrder",
     "HmacCredentials",
     "InvalidRequestError",

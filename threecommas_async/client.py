@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from threecommas_async.attempt import Attempt
     from threecommas_async.errors import OutcomeUnknownError
+    from threecommas_async.recording import Exchange
     from threecommas_async.wire import Response
 
 Mode = Literal["real", "paper"]
@@ -179,6 +180,25 @@ class ThreeCommas:
             print(answers[-1].status, answers[-1].headers["X-Request-Id"], answers[-1].body)
         """
         return self._session.recorder.recording()
+
+    def listening(self, on_exchange: Callable[[Exchange], object]) -> AbstractContextManager[None]:
+        """Tell a function of every answer that comes while the block lasts, whatever task made the call.
+
+        Args:
+            on_exchange: Called with an `Exchange` before the answer is looked at. A plain function that
+                returns at once and raises nothing: what it raises would come out of the call.
+
+        Example::
+
+            with client.listening(print):
+                trade = await client.smart_trades.get(42)
+
+        Raises:
+            ValueError: ``on_exchange`` is no plain function.
+        """
+        if not callable(on_exchange) or iscoroutinefunction(on_exchange):
+            raise ValueError(f"on_exchange must be a plain function, not {on_exchange!r}")
+        return self._session.recorder.listening(on_exchange)
 
     def with_options(self, *, timeout: float | None = None, max_wait: float | None = None) -> Self:
         """Return a view of this client with other options, for one call or many.

@@ -208,7 +208,7 @@ class Session:
             outcome = await self._attempt(history, deadline, share, max_wait=max_wait)
             history.sent = False
             if self.recorder.is_on and isinstance(outcome, wire.Response):
-                self.recorder.record(outcome)
+                self.recorder.record(request, outcome)
             if isinstance(outcome, Failure):
                 fault: Fault = outcome
             elif outcome.status == 204 and endpoint.read_back:
