@@ -16,18 +16,22 @@ ROOT = Path(__file__).parents[2]
 
 async def run(example: str, *arguments: str, **environment: str) -> tuple[str, str]:
     """Run an example in a process of its own; return what it printed on stdout and stderr."""
+    return await python(str(ROOT / "examples" / example), *arguments, **environment)
+
+
+async def python(*arguments: str, **environment: str) -> tuple[str, str]:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-W",
         "error",
-        str(ROOT / "examples" / example),
         *arguments,
+        cwd=ROOT,
         env={"PYTHONPATH": str(ROOT), **environment},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
     out, err = await process.communicate()
-    assert process.returncode == 0, err.decode()
+    assert process.returncode == 0, (out + err).decode()
     return out.decode(), err.decode()
 
 
@@ -55,6 +59,13 @@ async def test_lifecycle_ends_with_the_whole_position_closed() -> None:
     assert "funds added: waiting_targets, entered 0.014985, closed 0.0" in lines
     assert lines[-2] == "closed: panic_sold, entered 0.014985, closed 0.014985"
     assert lines[-1].startswith("realised: 13.")
+
+
+@pytest.mark.parametrize("mode", ["strict", "auto"])
+async def test_the_breakeven_bot_passes_its_own_tests(mode: str) -> None:
+    options = ("-p", "no:cacheprovider", "-o", f"asyncio_mode={mode}")
+    out, err = await python("-m", "pytest", "-q", *options, "examples/breakeven_bot")
+    assert (out.splitlines()[-1][:8], err) == ("2 passed", "")
 
 
 @pytest.mark.skipif(find_server() is None, reason="no Valkey or Redis server is installed")
