@@ -157,7 +157,7 @@ class _Ahead:
 
     def next_timer(self) -> float:
         timers: list[asyncio.TimerHandle] = getattr(self.loop, "_scheduled")  # noqa: B009 - as above
-        return min((timer.when() for timer in timers if not timer.cancelled()), default=math.inf)
+        return timers[0].when() if timers else math.inf  # A heap; the loop throws out cancelled heads.
 
 
 # For the life of the loop: a clock that has been moved ahead must not go back.

@@ -51,9 +51,9 @@ def redact_json(value: Any, fields: Collection[str]) -> Any:
         case dict():
             items = cast("dict[str, Any]", value).items()
             return {
-                without_addresses(name): blank(field)
-                if name.lower() in fields
-                else redact_json(field, fields)
+                without_addresses(name): (
+                    blank(field) if name.lower() in fields else redact_json(field, fields)
+                )
                 for name, field in items
             }
         case list():
@@ -68,7 +68,8 @@ def blank(value: Any) -> Any:
     """Return JSON of the same shape with nothing in it."""
     match value:
         case dict():
-            return {name: blank(field) for name, field in cast("dict[str, Any]", value).items()}
+            items = cast("dict[str, Any]", value).items()
+            return {without_addresses(name): blank(field) for name, field in items}
         case list():
             return [blank(element) for element in cast("Sequence[Any]", value)]
         case str():
