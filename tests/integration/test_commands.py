@@ -132,8 +132,7 @@ async def test_no_answer_is_code_1() -> None:
 
 
 async def test_ctrl_c_lets_finish_what_has_left_and_tells_what_is_closed() -> None:
-    limit = RateLimit(requests=10, period=60.0, lockout=300.0)
-    async with Sandbox(trades=40, limit=limit, latency=(0.05, 0.05), time_scale=1) as sandbox:
+    async with Sandbox(trades=80, limit=ROOMY, latency=(0.3, 0.3)) as sandbox:
         ids = [str(id) for id in sandbox.exchange.trades]
         process = await start("close", *ids, "--yes", "--json", env=environment(sandbox))
         while len(sandbox.ledger) < 5:
@@ -142,8 +141,8 @@ async def test_ctrl_c_lets_finish_what_has_left_and_tells_what_is_closed() -> No
         out, err = await asyncio.wait_for(process.communicate(), 20)
         assert process.returncode == 130, err.decode()
         told = json.loads(out)
-        assert told["counts"] == {"closing": len(sandbox.ledger), "skipped": 40 - len(sandbox.ledger)}
-        assert len(sandbox.ledger) <= 10
+        assert told["counts"] == {"closing": len(sandbox.ledger), "skipped": 80 - len(sandbox.ledger)}
+        assert 16 <= len(sandbox.ledger) <= 48
         assert b"Traceback" not in err
 
 
