@@ -44,6 +44,7 @@ from threecommas_async.models.order_groups import (
     target,
     trigger,
 )
+from threecommas_async.models.pair import Pair
 from threecommas_async.models.smart_trade import SmartTrade
 from threecommas_async.models.smart_trade_groups import (
     Account,
@@ -123,6 +124,7 @@ __all__ = [
     "OutcomeUnknownError",
     "Pacer",
     "Page",
+    "Pair",
     "Permission",
     "PermissionDeniedError",
     "PlanLimitError",

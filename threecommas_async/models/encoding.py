@@ -14,7 +14,14 @@ def encode_body(body: msgspec.Struct) -> bytes:
     Raises:
         ValueError: It holds a float, bytes, or text that is no text (a lone surrogate).
     """
-    return msgspec.json.encode(_plain(msgspec.to_builtins(body, builtin_types=(Decimal, bytes))))
+    values = msgspec.to_builtins(body, builtin_types=(Decimal, bytes), enc_hook=_text)
+    return msgspec.json.encode(_plain(values))
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):  # msgspec takes no subclass of it, such as a Pair.
+        return str.__str__(value)
+    raise TypeError(f"Encoding objects of type {type(value).__name__} is unsupported")
 
 
 def _plain(value: Any) -> Any:

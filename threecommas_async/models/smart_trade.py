@@ -16,6 +16,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from threecommas_async.models.pair import Pair
 from threecommas_async.models.reference import note_of, reference_in
 from threecommas_async.models.smart_trade_groups import (
     Account,
@@ -88,16 +89,13 @@ class SmartTrade(Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def quote(self) -> str | None:
-        """Quote currency: what stands before the first underscore of ``pair``."""
-        return self.pair.partition("_")[0] if self.pair else None
+        """Quote currency, as `Pair.quote` reads it."""
+        return Pair(self.pair).quote if self.pair else None
 
     @property
     def base(self) -> str | None:
-        """Base currency, or the futures contract: what stands after the first underscore of ``pair``.
-
-        Contracts hold further underscores (``USDT_BTCUSDT_UMCBL``, in recorded answers of 2025).
-        """
-        return self.pair.partition("_")[2] if self.pair else None
+        """Base currency, or the futures contract, as `Pair.base` reads it."""
+        return Pair(self.pair).base if self.pair else None
 
     @property
     def reference(self) -> str | None:
