@@ -27,6 +27,14 @@ from threecommas_async.errors import (
 )
 from threecommas_async.limits import EXPERT, PRO, STARTER, Limiter, LimitSnapshot, Pacer, RateLimit
 from threecommas_async.models.decoding import Malformed, Page
+from threecommas_async.models.market import (
+    CurrencyRates,
+    LeverageBounds,
+    LeverageData,
+    Market,
+    MarketFormField,
+    MarketFormFields,
+)
 from threecommas_async.models.order import FundsOrder, SmartTradeOrder, SmartTradeUpdate, UpdatePosition
 from threecommas_async.models.order_groups import (
     OrderConditional,
@@ -74,6 +82,7 @@ from threecommas_async.models.summary import TradeSummary
 from threecommas_async.models.trade import ReduceFundsInfo, Trade
 from threecommas_async.recording import Exchange
 from threecommas_async.resources.many import SmartTrades
+from threecommas_async.resources.market_data import MarketData
 from threecommas_async.signing import HmacCredentials, RsaCredentials
 from threecommas_async.walk import SmartTradeWalk
 from threecommas_async.wire import Response
@@ -94,6 +103,7 @@ __all__ = [
     "BatchStoppedError",
     "ClientStateError",
     "Conditional",
+    "CurrencyRates",
     "CurrentPrice",
     "DecodeError",
     "Endpoint",
@@ -102,12 +112,18 @@ __all__ = [
     "HmacCredentials",
     "InvalidRequestError",
     "Leverage",
+    "LeverageBounds",
+    "LeverageData",
     "LimitSnapshot",
     "LimitWaitError",
     "Limiter",
     "Malformed",
     "Margin",
+    "Market",
     "MarketClose",
+    "MarketData",
+    "MarketFormField",
+    "MarketFormFields",
     "NotFoundError",
     "NotSentError",
     "OrderConditional",

@@ -13,6 +13,7 @@ from threecommas_async import signing
 from threecommas_async.endpoints import BASE_URL
 from threecommas_async.limits import GENERAL, Limiter, Pacer, RateLimit
 from threecommas_async.resources.many import SmartTrades
+from threecommas_async.resources.market_data import MarketData
 from threecommas_async.session import Session
 from threecommas_async.transport import Transport, read_base_url, read_proxy
 
@@ -80,9 +81,11 @@ class ThreeCommas:
 
     Attributes:
         smart_trades: The calls on SmartTrades.
+        market_data: The calls on market data: markets, pairs, rates and limits.
     """
 
     smart_trades: SmartTrades
+    market_data: MarketData
     _name = "not made yet"
 
     def __init__(
@@ -123,6 +126,7 @@ class ThreeCommas:
             patience=max_wait,
             on_attempt=on_attempt,
         )
+        self.market_data = MarketData(self._session)
         self.smart_trades = SmartTrades(self._session)
         self._mode: Mode = mode
         self._name = f"{mode} {url}"
@@ -223,6 +227,7 @@ class ThreeCommas:
         session = self._session.with_options(timeout=timeout, max_wait=max_wait)
         view._session = session  # noqa: SLF001 - a copy of its own
         view.smart_trades = self.smart_trades.with_session(session)
+        view.market_data = self.market_data.with_session(session)
         return view
 
     @property

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from threecommas_async.models import effects
 from threecommas_async.models.decoding import Page, PageDecoder, decode, json_decoder
+from threecommas_async.models.market import CurrencyRates, Market, decode_pairs
 from threecommas_async.models.smart_trade import SmartTrade
 from threecommas_async.models.trade import ReduceFundsInfo, Trade
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from threecommas_async.models.pair import Pair
 
 T = TypeVar("T")
 
@@ -62,6 +65,7 @@ class Endpoint(Generic[T]):
         decode: Reads the body of a 2xx answer.
         read_back: The read that shows the effect of the call; None where no id is known beforehand.
         is_exit: It closes or cancels: the limiter lets it go ahead of other calls, and use the reserve.
+        is_signed: Neither key nor signature leaves without it: what is asked for is public.
     """
 
     method: str
@@ -71,6 +75,7 @@ class Endpoint(Generic[T]):
     decode: Callable[[bytes], T] = field(repr=False)
     read_back: ReadBack[T] | None = None
     is_exit: bool = False
+    is_signed: bool = True
     subject: str | None = field(init=False, default=None)
     """The path value that must be the ``id`` of the answer; None where the answer has none."""
 
@@ -116,9 +121,13 @@ def find(method: str, path: str) -> Endpoint[Any]:
     return _BY_CALL[method, path]
 
 
+_NONE = Permission.NONE
 _READ, _WRITE = Permission.SMART_TRADES_READ, Permission.SMART_TRADES_WRITE
 _SAFE, _AGAIN, _BACK, _ONCE = Replay.SAFE, Replay.IDEMPOTENT, Replay.READ_BACK, Replay.ONCE
 _EXIT: Final = True
+_NO: Final = False
+_MARKET: Final = "/ver1/accounts/"
+_RATES: Final = "/ver1/accounts/currency_rates"
 _LIST: Final = "/v2/smart_trades"
 _ITEM: Final = "/v2/smart_trades/{id}"
 _TRADES: Final = "/v2/smart_trades/{smart_trade_id}/trades"
@@ -128,6 +137,9 @@ _one: Callable[[bytes], SmartTrade] = partial(decode, json_decoder(SmartTrade))
 _info: Callable[[bytes], ReduceFundsInfo] = partial(decode, json_decoder(ReduceFundsInfo))
 _page = PageDecoder(SmartTrade)
 _trades = PageDecoder(Trade)
+_markets = PageDecoder(Market)
+_pairs: Callable[[bytes], Page[Pair]] = decode_pairs
+_rates: Callable[[bytes], CurrencyRates] = partial(decode, json_decoder(CurrencyRates))
 
 # fmt: off
 LIST_SMART_TRADES  = Endpoint("GET",    _LIST,                        _READ,  _SAFE,  _page)
@@ -153,6 +165,12 @@ FORCE_START        = Endpoint("POST",   _ITEM + "/force_start",       _WRITE, _B
 FORCE_PROCESS      = Endpoint("POST",   _ITEM + "/force_process",     _WRITE, _ONCE,  _one, _itself)
 CLOSE_TRADE        = Endpoint("POST",   _TRADE + "/close_by_market",  _WRITE, _BACK,  _one, _sold, _EXIT)
 CANCEL_TRADE       = Endpoint("DELETE", _TRADE,                       _WRITE, _BACK,  _one, _withdrawn, _EXIT)
+
+# Public calls, which need no key.
+LIST_MARKETS       = Endpoint("GET",    _MARKET + "market_list",       _NONE, _SAFE,  _markets, is_signed=_NO)
+LIST_PAIRS         = Endpoint("GET",    _MARKET + "market_pairs",      _NONE, _SAFE,  _pairs, is_signed=_NO)
+CURRENCY_RATES     = Endpoint("GET",    _RATES,                        _NONE, _SAFE,  _rates, is_signed=_NO)
+LEVERAGE_RATES     = Endpoint("GET",    _RATES + "_with_leverage_data", _NONE, _SAFE,  _rates, is_signed=_NO)
 # fmt: on
 
 TABLE: Final[tuple[Endpoint[Any], ...]] = (
@@ -171,6 +189,10 @@ TABLE: Final[tuple[Endpoint[Any], ...]] = (
     LIST_TRADES,
     CLOSE_TRADE,
     CANCEL_TRADE,
+    LIST_MARKETS,
+    LIST_PAIRS,
+    CURRENCY_RATES,
+    LEVERAGE_RATES,
 )
 """Every row."""
 

@@ -35,7 +35,9 @@ MAX_ATTRIBUTES: Final = 100
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
-    """One signed request, ready to be sent any number of times: the signature has no timestamp.
+    """One request, ready to be sent any number of times: the signature has no timestamp.
+
+    That of a public call has neither key nor signature.
 
     Args:
         method: HTTP method.
@@ -58,7 +60,9 @@ class Request(msgspec.Struct, frozen=True, gc=False):
     def without_secrets(self, body: bytes) -> bytes:
         """Return bytes of an answer with the key and the signature of this request masked."""
         for name in (_APIKEY, _SIGNATURE):
-            secret = self.headers[name]
+            secret = self.headers.get(name)
+            if secret is None:
+                continue  # The request of a public call.
             for spelling in (secret, secret.replace("/", "\\/"), quote(secret, safe="")):
                 body = body.replace(spelling.encode(), b"***")
         return body
@@ -124,7 +128,7 @@ def build(
     query: Mapping[str, object] | None = None,
     body: msgspec.Struct | None = None,
 ) -> Request:
-    """Return the signed request of one call.
+    """Return the request of one call, signed unless its row says that it is public.
 
     Args:
         endpoint: The row of the call.
@@ -149,11 +153,12 @@ def build(
     content = b"" if body is None else encode_body(body)
     headers: dict[str, str] = {
         _ACCEPT: "application/json",
-        _APIKEY: credentials.api_key,
         _FORCED_MODE: mode,
-        _SIGNATURE: credentials.sign(target, content),
         _USER_AGENT: USER_AGENT,
     }
+    if endpoint.is_signed:
+        headers[_APIKEY] = credentials.api_key
+        headers[_SIGNATURE] = credentials.sign(target, content)
     if content:
         headers[_CONTENT_TYPE] = "application/json"
     return Request(endpoint.method, target, content, headers)

@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from tests.raw_server import RawServer, Received, answer
-from threecommas_async import SmartTradeOrder, ThreeCommas
+from threecommas_async import MarketData, Pair, SmartTradeOrder, ThreeCommas
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 KEY, SECRET = "key-of-the-test", "secret-of-the-test"
 
@@ -129,6 +129,45 @@ async def test_a_base_url_with_another_path_is_part_of_what_is_signed() -> None:
     [received] = server.received
     assert received.target == "/pr%C3%B6xy/a%2Fb/v2/smart_trades/9"
     assert received.headers["signature"] == signed_with_secret(received.target)
+
+
+@pytest.mark.parametrize(
+    ("call", "body", "target"),
+    [
+        (lambda data: data.markets(), b"[]", "market_list"),
+        (lambda data: data.pairs("okex"), b"[]", "market_pairs?market_code=okex"),
+        (
+            lambda data: data.currency_rates("binance", Pair.of(base="BTC", quote="USDT")),
+            b"{}",
+            "currency_rates?limit_type=smart_trade&market_code=binance&pair=USDT_BTC",
+        ),
+        (
+            lambda data: data.currency_rates("binance", "USDT_BTC", limit_type=None),
+            b"{}",
+            "currency_rates?market_code=binance&pair=USDT_BTC",
+        ),
+        (
+            lambda data: data.currency_rates_with_leverage_data("okex", "1INCH_1INCH-USD-SWAP"),
+            b"{}",
+            "currency_rates_with_leverage_data?market_code=okex&pair=1INCH_1INCH-USD-SWAP",
+        ),
+    ],
+)
+async def test_neither_key_nor_signature_leaves_with_a_public_call(
+    call: Callable[[MarketData], Awaitable[object]], body: bytes, target: str
+) -> None:
+    async with (
+        RawServer(answer(body)) as server,
+        ThreeCommas(KEY, SECRET, mode="paper", base_url=server.base_url) as client,
+    ):
+        await call(client.market_data)
+    [received] = server.received
+    assert received.target == f"/public/api/ver1/accounts/{target}"
+    assert set(received.headers) & {"apikey", "signature"} == set()
+    assert KEY.encode() not in received.head
+    assert signed_with_secret(received.target).encode() not in received.head
+    assert received.headers["forced-mode"] == "paper"
+    assert received.body == b""
 
 
 def test_the_signer_of_these_tests_gives_the_documented_signature() -> None:

@@ -14,17 +14,20 @@ from threecommas_async import endpoints
 from threecommas_async.endpoints import Endpoint, Replay
 from threecommas_async.models import order, order_groups
 from threecommas_async.models.order import FundsOrder, Note, SmartTradeOrder, SmartTradeUpdate
+from threecommas_async.resources.market_data import LimitType
 from threecommas_async.resources.smart_trades import Kind, OrderBy, StatusFilter
 
-FACTS: list[dict[str, Any]] = json.loads(
+GROUPS: dict[str, list[dict[str, Any]]] = json.loads(
     (Path(__file__).parents[1] / "facts" / "endpoints.json").read_text(encoding="utf-8")
-)["smart_trades"]
+)
+FACTS = [*GROUPS["smart_trades"], *GROUPS["market_data"]]
 
 
 @pytest.mark.parametrize("fact", FACTS, ids=lambda fact: fact["name"])
 def test_every_documented_call_has_its_row(fact: dict[str, Any]) -> None:
     row = endpoints.find(fact["method"], fact["path"])
     assert row.permission == fact["permission"]
+    assert row.is_signed == (fact.get("security") != "NONE")
 
 
 def test_the_only_other_row_is_the_one_that_was_documented_until_2022() -> None:
@@ -90,6 +93,11 @@ def test_filters_take_every_documented_value(parameter: str, values: object) -> 
     [fact] = [fact for fact in FACTS if fact["name"] == "smart_trades.list"]
     older = {"successfully_finished"} if parameter == "status" else set()
     assert set(get_args(values)) == set(fact["query_params"][parameter]) | older
+
+
+def test_limits_are_asked_for_by_every_documented_type() -> None:
+    [fact] = [fact for fact in FACTS if fact["name"] == "market_data.currency_rates"]
+    assert list(get_args(LimitType)) == fact["query_params"]["limit_type"]
 
 
 REQUEST_STRUCTS = {**vars(order_groups), **vars(order)}

@@ -28,6 +28,7 @@ LAYERS = (
     "gate",
     "recording",
     "session",
+    "shared_reads",
     "created",
     "walk",
     "batch",

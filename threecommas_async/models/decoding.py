@@ -124,6 +124,30 @@ class PageDecoder(Generic[T]):
         return Page(tuple(items), tuple(malformed))
 
 
+def decode_texts(body: bytes) -> Page[str]:
+    """Decode a list of texts so that one that is none, or empty, does not cost the others.
+
+    Raises:
+        msgspec.DecodeError: The body is no list.
+        RecursionError: The body is nested absurdly deep.
+    """
+    try:
+        # Not the fallback of other bodies: it keeps numbers as text.
+        content = json.loads(
+            body.decode(errors="replace"), parse_int=lambda _: None, parse_float=lambda _: None
+        )
+    except ValueError as problem:
+        raise msgspec.DecodeError(f"not JSON: {problem}") from None
+    texts: list[str] = []
+    malformed: list[Malformed] = []
+    for index, element in enumerate(msgspec.convert(content, list[Any])):
+        if isinstance(element, str) and element:
+            texts.append(_readable(element))
+        else:
+            malformed.append(Malformed(index, None, f"Expected `str`, not empty - at `$[{index}]`"))
+    return Page(tuple(texts), tuple(malformed))
+
+
 class _Identified(msgspec.Struct):
     id: int | None = None
 
