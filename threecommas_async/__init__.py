@@ -14,6 +14,7 @@ from threecommas_async.errors import (
     DecodeError,
     InvalidRequestError,
     LimitWaitError,
+    MarketRulesError,
     NotFoundError,
     NotSentError,
     OutcomeUnknownError,
@@ -26,6 +27,7 @@ from threecommas_async.errors import (
     WaitTimeoutError,
 )
 from threecommas_async.limits import EXPERT, PRO, STARTER, Limiter, LimitSnapshot, Pacer, RateLimit
+from threecommas_async.market_rules import MarketRules
 from threecommas_async.models.decoding import Malformed, Page
 from threecommas_async.models.market import (
     CurrencyRates,
@@ -80,6 +82,7 @@ from threecommas_async.models.smart_trade_groups import (
 from threecommas_async.models.status import Status, StatusCode
 from threecommas_async.models.summary import TradeSummary
 from threecommas_async.models.trade import ReduceFundsInfo, Trade
+from threecommas_async.models.violation import RoundedNumber, RoundedOrder, Violation
 from threecommas_async.recording import Exchange
 from threecommas_async.resources.many import SmartTrades
 from threecommas_async.resources.market_data import MarketData
@@ -124,6 +127,8 @@ __all__ = [
     "MarketData",
     "MarketFormField",
     "MarketFormFields",
+    "MarketRules",
+    "MarketRulesError",
     "NotFoundError",
     "NotSentError",
     "OrderConditional",
@@ -154,6 +159,8 @@ __all__ = [
     "ReduceFundsStep",
     "Replay",
     "Response",
+    "RoundedNumber",
+    "RoundedOrder",
     "RsaCredentials",
     "ServerError",
     "SmartTrade",
@@ -180,6 +187,7 @@ __all__ = [
     "TriggerPrice",
     "UpdatePosition",
     "Verdict",
+    "Violation",
     "WaitTimeoutError",
     "stop_loss",
     "take_profit",

@@ -4,6 +4,7 @@
 
     ThreeCommasError
     ├── ClientStateError          the client is closed, or belongs to another event loop; nothing was sent
+    ├── MarketRulesError          its market would refuse an order, or is not known; nothing was sent
     ├── LimitWaitError            our own limiter: the permit is too far away; nothing was sent
     ├── TransportError            no complete answer
     │   ├── NotSentError          it never left: nothing happened
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from threecommas_async.batch import BatchReport
     from threecommas_async.endpoints import Endpoint
     from threecommas_async.models.smart_trade import SmartTrade
+    from threecommas_async.models.violation import Violation
 
 
 _SETTLED: Final = timedelta(minutes=2)
@@ -68,6 +70,22 @@ class LimitWaitError(ThreeCommasError):
     def __init__(self, message: str = "", *, retry_after: float = 0.0) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class MarketRulesError(ThreeCommasError, ValueError):
+    """The market would refuse an order, or what it accepts could not be found out. The order was not sent.
+
+    Attributes:
+        violations: The numbers of the order that it would refuse; empty where the rules are not known.
+        pair: The pair of the order; None where it is not known.
+    """
+
+    def __init__(
+        self, message: str = "", *, violations: Iterable[Violation] = (), pair: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.violations: tuple[Violation, ...] = tuple(violations)
+        self.pair = pair
 
 
 class TransportError(ThreeCommasError):

@@ -16,6 +16,7 @@ PACKAGE = Path(threecommas_async.__file__).parent
 LAYERS = (
     "models",
     "errors",
+    "market_rules",
     "limits",
     "limits_redis",
     "endpoints",

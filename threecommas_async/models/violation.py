@@ -1,0 +1,64 @@
+"""What is wrong with an order for its market, and what rounding it changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from threecommas_async.models.order import SmartTradeOrder
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One number of an order that its market would refuse.
+
+    Args:
+        field: Path of the number, such as ``take_profit.steps[0].price.value``. What follows from several
+            numbers has a path too: ``position.total`` is what the entry is worth in quote, and
+            ``take_profit.steps[0].units`` what a target closes in base.
+        value: The number; for ``leverage.type`` its text.
+        bound: The bound or the step that it breaks; None where the market offers nothing of the kind.
+        limit: The API's name of what it breaks, such as ``lotStep`` or ``maxTotal``.
+    """
+
+    field: str
+    value: Decimal | str
+    bound: Decimal | None
+    limit: str
+
+    def __str__(self) -> str:
+        value = format(self.value, "f") if isinstance(self.value, Decimal) else self.value
+        if self.bound is None:
+            return f"{self.field}: {value} is not offered ({self.limit})"
+        fault = {"min": "is less than", "max": "is more than"}.get(self.limit[:3], "is no multiple of")
+        return f"{self.field}: {value} {fault} {self.bound:f} ({self.limit})"
+
+
+@dataclass(frozen=True, slots=True)
+class RoundedNumber:
+    """One number that `MarketRules.round` changed.
+
+    Args:
+        field: Path of the number, as in `Violation`.
+        asked: What it was.
+        rounded: What it is now.
+    """
+
+    field: str
+    asked: Decimal
+    rounded: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class RoundedOrder:
+    """An order on the steps of its market.
+
+    Args:
+        order: The order; the one that was given where nothing had to be changed.
+        changes: The numbers that were changed.
+    """
+
+    order: SmartTradeOrder
+    changes: tuple[RoundedNumber, ...] = ()
