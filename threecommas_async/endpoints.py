@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from threecommas_async.models import effects
 from threecommas_async.models.decoding import Page, PageDecoder, decode, json_decoder
-from threecommas_async.models.market import CurrencyRates, Market, decode_pairs
+from threecommas_async.models.market import AccountMarket, CurrencyRates, Market, decode_pairs
 from threecommas_async.models.smart_trade import SmartTrade
 from threecommas_async.models.trade import ReduceFundsInfo, Trade
 
@@ -31,6 +31,7 @@ class Permission(StrEnum):
     """What the API key must be allowed to do."""
 
     NONE = "NONE"
+    ACCOUNTS_READ = "ACCOUNTS_READ"
     SMART_TRADES_READ = "SMART_TRADES_READ"
     SMART_TRADES_WRITE = "SMART_TRADES_WRITE"
 
@@ -121,7 +122,7 @@ def find(method: str, path: str) -> Endpoint[Any]:
     return _BY_CALL[method, path]
 
 
-_NONE = Permission.NONE
+_NONE, _OWN = Permission.NONE, Permission.ACCOUNTS_READ
 _READ, _WRITE = Permission.SMART_TRADES_READ, Permission.SMART_TRADES_WRITE
 _SAFE, _AGAIN, _BACK, _ONCE = Replay.SAFE, Replay.IDEMPOTENT, Replay.READ_BACK, Replay.ONCE
 _EXIT: Final = True
@@ -137,6 +138,7 @@ _one: Callable[[bytes], SmartTrade] = partial(decode, json_decoder(SmartTrade))
 _info: Callable[[bytes], ReduceFundsInfo] = partial(decode, json_decoder(ReduceFundsInfo))
 _page = PageDecoder(SmartTrade)
 _trades = PageDecoder(Trade)
+_account: Callable[[bytes], AccountMarket] = partial(decode, json_decoder(AccountMarket))
 _markets = PageDecoder(Market)
 _pairs: Callable[[bytes], Page[Pair]] = decode_pairs
 _rates: Callable[[bytes], CurrencyRates] = partial(decode, json_decoder(CurrencyRates))
@@ -166,6 +168,9 @@ FORCE_PROCESS      = Endpoint("POST",   _ITEM + "/force_process",     _WRITE, _O
 CLOSE_TRADE        = Endpoint("POST",   _TRADE + "/close_by_market",  _WRITE, _BACK,  _one, _sold, _EXIT)
 CANCEL_TRADE       = Endpoint("DELETE", _TRADE,                       _WRITE, _BACK,  _one, _withdrawn, _EXIT)
 
+# The market code of an account.
+GET_ACCOUNT        = Endpoint("GET",    _MARKET + "{account_id}",      _OWN,  _SAFE,  _account)
+
 # Public calls, which need no key.
 LIST_MARKETS       = Endpoint("GET",    _MARKET + "market_list",       _NONE, _SAFE,  _markets, is_signed=_NO)
 LIST_PAIRS         = Endpoint("GET",    _MARKET + "market_pairs",      _NONE, _SAFE,  _pairs, is_signed=_NO)
@@ -189,6 +194,7 @@ TABLE: Final[tuple[Endpoint[Any], ...]] = (
     LIST_TRADES,
     CLOSE_TRADE,
     CANCEL_TRADE,
+    GET_ACCOUNT,
     LIST_MARKETS,
     LIST_PAIRS,
     CURRENCY_RATES,

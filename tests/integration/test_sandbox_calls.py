@@ -105,7 +105,7 @@ async def test_force_process_is_a_post(session: aiohttp.ClientSession) -> None:
         assert (status, forced["status"]["type"]) == (201, "waiting_targets")
 
 
-@pytest.mark.parametrize("row", TABLE, ids=str)
+@pytest.mark.parametrize("row", [row for row in TABLE if row.is_signed], ids=str)
 async def test_every_row_needs_its_permission(
     session: aiohttp.ClientSession, row: endpoints.Endpoint[Any]
 ) -> None:

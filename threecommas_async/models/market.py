@@ -162,6 +162,17 @@ class CurrencyRates(Struct, frozen=True, kw_only=True, gc=False):
     """Kinds of leverage; None where they were not asked for."""
 
 
+class AccountMarket(Struct, frozen=True, kw_only=True, gc=False):
+    """What checking an order needs to know of the account that it is for."""
+
+    id: int
+    """Account id."""
+    market_code: str | None = None
+    """Code of the market that it is of."""
+    smart_trading_supported: bool | None = None
+    """SmartTrades can be created on it."""
+
+
 def decode_pairs(body: bytes) -> Page[Pair]:
     """Decode a list of pairs; one that is no text costs only itself.
 

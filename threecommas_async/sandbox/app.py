@@ -178,14 +178,18 @@ class App:
             return _UNKNOWN_ERROR
 
     def _call(self, request: web.BaseRequest, body: bytes) -> object:
-        grant = self._authenticate(request, body)
         path, _, query = request.raw_path.partition("?")
-        row, call, ids = _route(request.method, path)
-        request_type = "read" if request.method == "GET" else "write"
-        if request_type not in grant.plan_allows:
-            raise not_in_plan(request_type)
-        if row.permission not in {Permission.NONE, *grant.permissions}:
-            raise Refusal(403, "access_denied", "Api key not authorized for this action")
+        route = _route(request.method, path)
+        if route is None or route[0].is_signed:
+            grant = self._authenticate(request, body)
+            request_type = "read" if request.method == "GET" else "write"
+            if route is not None and request_type not in grant.plan_allows:
+                raise not_in_plan(request_type)
+            if route is not None and route[0].permission not in {Permission.NONE, *grant.permissions}:
+                raise Refusal(403, "access_denied", "Api key not authorized for this action")
+        if route is None:
+            raise Refusal(404, "not_found", "Not Found")
+        _, call, ids = route
         self._note_mode(request)
         parameters = merged(_read_body(body, request.content_type), from_form(query))
         return call(self._exchange, self._clock(), ids, parameters)
@@ -245,6 +249,11 @@ _CALLS: Final[Mapping[Endpoint[Any], Call]] = {
     endpoints.LIST_TRADES: lambda exchange, now, ids, _: exchange.list_trades(now, *ids),
     endpoints.CLOSE_TRADE: lambda exchange, now, ids, _: exchange.close_trade(now, *ids),
     endpoints.CANCEL_TRADE: lambda exchange, now, ids, _: exchange.cancel_trade(now, *ids),
+    endpoints.LIST_MARKETS: lambda exchange, _now, _ids, _sent: exchange.markets(),
+    endpoints.LIST_PAIRS: lambda exchange, _now, _ids, sent: exchange.pairs(sent),
+    endpoints.CURRENCY_RATES: lambda exchange, now, _, sent: exchange.rates(now, sent, leverage=False),
+    endpoints.LEVERAGE_RATES: lambda exchange, now, _, sent: exchange.rates(now, sent, leverage=True),
+    endpoints.GET_ACCOUNT: lambda exchange, _now, ids, _sent: exchange.account(*ids),
 }
 _NUMBER: Final = re.compile(r"\d{1,18}", re.ASCII)
 _ID: Final = re.compile(r"\{\w+\}")
@@ -253,9 +262,9 @@ _ROUTES: Final = tuple(
 )
 
 
-def _route(method: str, path: str) -> tuple[Endpoint[Any], Call, Ids]:
+def _route(method: str, path: str) -> tuple[Endpoint[Any], Call, Ids] | None:
     for row, call, pattern in _ROUTES:
         if row.method == method and (match := pattern.fullmatch(path)) is not None:
             # Ids count from 1: what is not a number is an id that nothing has.
             return row, call, tuple(int(part) if _NUMBER.fullmatch(part) else 0 for part in match.groups())
-    raise Refusal(404, "not_found", "Not Found")
+    return None

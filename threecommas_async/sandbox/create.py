@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from threecommas_async.sandbox.orders import Order
 from threecommas_async.sandbox.parameters import MISSING, Fields
-from threecommas_async.sandbox.rules import check_entry, check_exits, check_shares, planned_position
+from threecommas_async.sandbox.rules import (
+    check_entry,
+    check_exits,
+    check_leverage,
+    check_shares,
+    planned_position,
+)
 from threecommas_async.sandbox.targets import read_plan
 from threecommas_async.sandbox.terms import (
     read_leverage,
@@ -97,10 +103,11 @@ def check_rules(order: Order, price: Decimal, rules: PairRules) -> None:
         Refusal: 422, a value is outside of them.
     """
     check_entry(order, price, rules)
+    check_leverage(order, rules)
     plan = read_plan(order.targets)
     check_exits(order, rules, plan.numbers)
-    volumes = [target.volume for target in order.targets]
-    check_shares(planned_position(order, price, rules).shares(volumes), rules.lot, plan.numbers)
+    shares = planned_position(order, price, rules).shares([target.volume for target in order.targets])
+    check_shares(shares, max(rules.lot, rules.min_units), plan.numbers)
 
 
 def _read_entry(fields: Fields) -> Order:

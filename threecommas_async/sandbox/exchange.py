@@ -13,6 +13,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from threecommas_async.models.status import CLOSEABLE, StatusCode
+from threecommas_async.sandbox import market_answers
 from threecommas_async.sandbox.accounts import FUTURES_ACCOUNT, PAPER_ACCOUNT, REAL_ACCOUNT
 from threecommas_async.sandbox.create import check_rules, read_order
 from threecommas_async.sandbox.engine import Engine
@@ -26,7 +27,7 @@ from threecommas_async.sandbox.matching import force_next
 from threecommas_async.sandbox.parameters import Fields
 from threecommas_async.sandbox.position import Position
 from threecommas_async.sandbox.prices import entry_price, market_price
-from threecommas_async.sandbox.refusals import foreign_account, invalid, not_found, wrong_state
+from threecommas_async.sandbox.refusals import Refusal, foreign_account, invalid, not_found, wrong_state
 from threecommas_async.sandbox.seeding import EVERY_STATUS, SEED_SPACING, furnish, random_order
 from threecommas_async.sandbox.shapes import smart_trade
 from threecommas_async.sandbox.spelling import decimal_text
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
     from threecommas_async.sandbox.accounts import Account
     from threecommas_async.sandbox.ledger import Action, Fill
     from threecommas_async.sandbox.legs import Leg
-    from threecommas_async.sandbox.market import Ticker, Walk
+    from threecommas_async.sandbox.market import PairRules, Ticker, Walk
     from threecommas_async.sandbox.orders import Order
     from threecommas_async.sandbox.spelling import Json
 
@@ -84,6 +85,7 @@ class Exchange:
         self._engine = Engine(market, (delays or Delays()).divided(time_scale))
         self._maker = LegMaker(time_scale)
         self.tickers: Mapping[str, Ticker] = market.tickers
+        self.rules: dict[str, PairRules] = {pair: rules for pair, rules in RULES.items() if pair in tickers}
         self.trades: dict[int, Trade] = self._engine.trades
         self.fills: list[Fill] = self._engine.fills
         self.ledger: list[LedgerEntry] = []
@@ -147,6 +149,47 @@ class Exchange:
         """
         self._engine.set_price(now, pair, last=last, bid=bid, ask=ask)
 
+    def set_rules(self, pair: str, limits: Mapping[str, Number | None]) -> None:
+        """Change what is accepted for a pair, from now on; see ``Sandbox.set_rules``.
+
+        Raises:
+            ValueError: There is no such pair or limit, or it cannot be one.
+        """
+        if pair not in self.rules:
+            raise ValueError(f"pair must be one of {', '.join(self.rules)}, not {pair!r}")
+        self.rules[pair] = rules = self.rules[pair].changed(limits)
+        for trade in self.trades.values():
+            if trade.order.pair == pair:
+                trade.rules = rules
+
+    def markets(self) -> list[Json]:
+        """Return the list of markets."""
+        return market_answers.markets()
+
+    def pairs(self, parameters: Mapping[str, object]) -> list[str]:
+        """Return the pairs of a market."""
+        market_answers.read_market(Fields(parameters), self.accounts.values())
+        return list(self.rules)
+
+    def rates(self, now: float, parameters: Mapping[str, object], *, leverage: bool) -> Json:
+        """Return the prices and the limits of a pair, and the kinds of leverage where asked for."""
+        self.advance(now)
+        accounts = self.accounts.values()
+        code, pair = market_answers.read_pair(parameters, accounts, self.rules)
+        is_contract = any(
+            account.has_leverage and market_answers.market_code_of(account) == code for account in accounts
+        )
+        return market_answers.rates(
+            pair, self.tickers[pair], self.rules[pair], is_contract=is_contract, leverage=leverage
+        )
+
+    def account(self, id: int) -> Json:
+        """Return what checking an order needs to know of an account."""
+        if id not in self.accounts:
+            raise Refusal(404, "not_found", "Not Found")
+        code = market_answers.market_code_of(self.accounts[id])
+        return {"id": id, "market_code": code, "smart_trading_supported": True}
+
     def page(self, now: float, parameters: Mapping[str, object]) -> list[Json]:
         """Return one page of trades."""
         self.advance(now)
@@ -163,9 +206,9 @@ class Exchange:
         order = read_order(parameters, self.accounts)
         if order.account_id not in self.accounts:
             raise foreign_account()
-        if order.pair not in RULES or order.pair not in self.tickers:
+        if order.pair not in self.rules:
             raise invalid(422, {"pair": ["is invalid"]})
-        check_rules(order, entry_price(order, self.tickers[order.pair]), RULES[order.pair])
+        check_rules(order, entry_price(order, self.tickers[order.pair]), self.rules[order.pair])
         trade = self._add(order, now)
         trade.since = now
         return self._accept(now, "create", trade, side=order.side, units=order.units)
@@ -322,7 +365,7 @@ class Exchange:
     def _add(self, order: Order, at: float) -> Trade:
         # Whole milliseconds, as rendered: whoever sorts by what is shown sorts as the list does.
         at = round(at, 3)
-        rules = RULES[order.pair]
+        rules = self.rules[order.pair]
         price = entry_price(order, self.tickers[order.pair])
         self._last_id += self._random.randint(1, 40)
         entry = self._maker.entry(order, price, at)

@@ -53,9 +53,11 @@ def check_funds(funds: Funds, market_price: Decimal, rules: PairRules) -> None:
         faults["total"] = [f"must be less than or equal to {rules.max_total}"]
     if funds.units > rules.max_units:
         faults["units"] = [f"must be less than or equal to {rules.max_units}"]
-    elif off_step := check_step(funds.units, rules.lot):
+    elif funds.units < rules.min_units:
+        faults["units"] = [f"must be greater than or equal to {rules.min_units}"]
+    elif off_step := check_step(funds.units, rules.lot_step):
         faults["units"] = off_step
-    if off_step := check_step(funds.price, rules.tick):
+    if off_step := check_step(funds.price, rules.price_step):
         faults["price"] = off_step
     if faults:
         raise invalid(422, faults)
@@ -99,9 +101,9 @@ def check_reduction(
         faults["entered_amount"] = ["Too small"]
     elif funds.units > most:
         faults["entered_amount"] = [f"must be less than or equal to {decimal_text(most)}"]
-    elif funds.units != most and (off_step := check_step(funds.units, rules.lot)):
+    elif funds.units != most and (off_step := check_step(funds.units, rules.lot_step)):
         faults["units"] = off_step
-    if off_step := check_step(funds.price, rules.tick):
+    if off_step := check_step(funds.price, rules.price_step):
         faults["price"] = off_step
     if faults:
         raise invalid(422, faults)

@@ -39,23 +39,108 @@ class Ticker:
     day_change_percent: Decimal
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class PairRules:
     """What the exchange accepts for a pair.
 
     Args:
-        tick: Price step, in quote.
-        lot: Amount step, in base.
-        min_total: Smallest order, in quote.
-        max_total: Largest order, in quote.
-        max_units: Largest order, in base.
+        limits: The limits by the names of the API: of prices and totals in quote, of sizes in base. One that
+            is not there, and a step of 0, is none.
     """
 
-    tick: Decimal
-    lot: Decimal
-    min_total: Decimal
-    max_total: Decimal = Decimal("9000000.0")
-    max_units: Decimal
+    limits: Mapping[str, Decimal]
+
+    @property
+    def price_step(self) -> Decimal | None:
+        """Step of prices; None is none."""
+        return self.limits.get("priceStep") or None
+
+    @property
+    def lot_step(self) -> Decimal | None:
+        """Step of sizes; None is none."""
+        return self.limits.get("lotStep") or None
+
+    @property
+    def tick(self) -> Decimal:
+        """The price step, and what the sandbox itself counts in where there is none."""
+        return self.price_step or _FINEST
+
+    @property
+    def lot(self) -> Decimal:
+        """The amount step, and what the sandbox itself counts in where there is none."""
+        return self.lot_step or _FINEST
+
+    @property
+    def min_total(self) -> Decimal:
+        """Smallest order, in quote."""
+        return self.least("minTotal")
+
+    @property
+    def max_total(self) -> Decimal:
+        """Largest order, in quote."""
+        return self.most("maxTotal")
+
+    @property
+    def min_units(self) -> Decimal:
+        """Smallest order, in base."""
+        return self.least("minLotSize")
+
+    @property
+    def max_units(self) -> Decimal:
+        """Largest order, in base."""
+        return self.most("maxLotSize")
+
+    def least(self, name: str) -> Decimal:
+        """Return a lower bound; 0 where there is none."""
+        return self.limits.get(name, Decimal(0))
+
+    def most(self, name: str) -> Decimal:
+        """Return an upper bound; infinite where there is none."""
+        return self.limits.get(name, _NO_BOUND)
+
+    def changed(self, limits: Mapping[str, Number | None]) -> PairRules:
+        """Return these rules with some limits set anew, by the names of the API; None takes one away.
+
+        Raises:
+            ValueError: There is no such limit, or it cannot be one.
+        """
+        if unknown := sorted(limits.keys() - LIMITS):
+            raise ValueError(f"there are no such limits: {', '.join(unknown)}; there are {', '.join(LIMITS)}")
+        given = {name: _limit(name, value) for name, value in limits.items() if value is not None}
+        kept = {name: value for name, value in self.limits.items() if name not in limits}
+        return PairRules(MappingProxyType(kept | given))
+
+
+LIMITS: Final = (
+    "minPrice",
+    "maxPrice",
+    "priceStep",
+    "minLotSize",
+    "maxLotSize",
+    "lotStep",
+    "minMarketBuyAmount",
+    "maxMarketBuyAmount",
+    "minMarketSellAmount",
+    "maxMarketSellAmount",
+    "minTotal",
+    "minMarketTotal",
+    "maxTotal",
+    "max_leverage",
+)
+"""The limits that are enforced, by the names that the API has for them."""
+
+_NO_BOUND: Final = Decimal("Infinity")
+# Decimals of the longest documented amount.
+_FINEST: Final = Decimal("1E-27")
+
+
+def _limit(name: str, value: Number) -> Decimal:
+    if value in {"Infinity", _NO_BOUND} and name.startswith("max"):
+        return _NO_BOUND
+    number = exact(name, value)
+    if number < 0 or (number == 0 and name.startswith("max")):
+        raise ValueError(f"{name} must be positive, not {value!r}")
+    return number
 
 
 def _ticker(bid: str, ask: str, last: str, quote_volume: str, day_change_percent: str) -> Ticker:
@@ -69,9 +154,21 @@ def _ticker(bid: str, ask: str, last: str, quote_volume: str, day_change_percent
 
 
 def _rules(tick: str, lot: str, min_total: str, max_units: str) -> PairRules:
-    return PairRules(
-        tick=Decimal(tick), lot=Decimal(lot), min_total=Decimal(min_total), max_units=Decimal(max_units)
-    )
+    limits = {
+        "minPrice": tick,
+        "maxPrice": "10000000.0",
+        "priceStep": tick,
+        "minLotSize": lot,
+        "maxLotSize": max_units,
+        "lotStep": lot,
+        "maxMarketBuyAmount": max_units,
+        "maxMarketSellAmount": max_units,
+        "minTotal": min_total,
+        "minMarketTotal": min_total,
+        "maxTotal": "9000000.0",
+        "max_leverage": "125.0",
+    }
+    return PairRules(MappingProxyType({name: Decimal(value) for name, value in limits.items()}))
 
 
 # Prices that the documented answers of these pairs show.

@@ -152,6 +152,11 @@ class Order:
         return "smart_trade" if buys else "smart_cover"
 
     @property
+    def is_market(self) -> bool:
+        """The entry is sent as a market order."""
+        return (self.order_type if self.conditional is None else self.conditional.order_type) == "market"
+
+    @property
     def is_long(self) -> bool:
         """The position is bought."""
         return self.side == "buy"

@@ -40,7 +40,7 @@ class Sandbox:
     """A 3Commas of one's own, on loopback.
 
     It keeps no balances: whoever orders has the money, and what was bought can be closed. It liquidates
-    nothing, and a leverage may be as high as one likes. Every order is executed as a whole.
+    nothing. Every order is executed as a whole.
 
     Its clock starts when it is made, and runs ``time_scale`` times as fast as the real one; `advance` moves
     it.
@@ -258,6 +258,28 @@ class Sandbox:
     def ban(self) -> None:
         """Refuse everything with 418 for the length of a ban, as after going on in a lock-out."""
         self._window.ban(self._clock())
+
+    def set_rules(self, pair: str, **limits: Number | None) -> None:
+        """Change what the exchange accepts for a pair, from now on.
+
+        Other limits stay as they are; orders that were accepted before stay so.
+
+        Args:
+            pair: QUOTE_BASE.
+            **limits: Limits by the names of the API: ``minPrice``, ``maxPrice``, ``priceStep``;
+                ``minLotSize``, ``maxLotSize``, ``lotStep``, ``minMarketBuyAmount``, ``maxMarketBuyAmount``,
+                ``minMarketSellAmount`` and ``maxMarketSellAmount`` in base; ``minTotal``, ``minMarketTotal``
+                and ``maxTotal`` in quote; ``max_leverage``. None takes one away, and so does a step of 0 or
+                a maximum of ``"Infinity"``, which are answered as they are.
+
+        Raises:
+            ValueError: There is no such pair or limit, or it cannot be one.
+
+        Example::
+
+            sandbox.set_rules("USDT_BTC", lotStep="0.001", minTotal=10, maxTotal="Infinity")
+        """
+        self._exchange.set_rules(pair, limits)
 
     @property
     def exchange(self) -> Exchange:
