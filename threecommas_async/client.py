@@ -127,8 +127,8 @@ class ThreeCommas:
             on_attempt=on_attempt,
         )
         self.market_data = MarketData(self._session)
-        self.smart_trades = SmartTrades(self._session)
         self._mode: Mode = mode
+        self.smart_trades = SmartTrades(self._session, self.market_data)
         self._name = f"{mode} {url}"
 
     @classmethod

@@ -39,6 +39,10 @@ class References:
     def __init__(self) -> None:
         self._orders: dict[tuple[int, str, str], Placement] = {}
 
+    def is_known(self, order: SmartTradeOrder, reference: str) -> bool:
+        """Tell whether an order with this reference was asked for before."""
+        return (order.account_id, order.pair, reference) in self._orders
+
     def placement(self, order: SmartTradeOrder, reference: str) -> Placement:
         """Return what has become of the order with this reference so far.
 

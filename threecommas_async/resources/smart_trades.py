@@ -11,6 +11,9 @@ from threecommas_async import created, endpoints
 from threecommas_async.models import rules
 from threecommas_async.models.order import FundsOrder, Note, SmartTradeOrder, SmartTradeUpdate
 from threecommas_async.models.order_groups import OrderValue, exact
+from threecommas_async.resources.market_data import MarketData
+from threecommas_async.resources.order_rules import check_market_rules
+from threecommas_async.shared_reads import SharedReads
 from threecommas_async.walk import PAGE_SIZE, SmartTradeWalk
 
 if TYPE_CHECKING:
@@ -40,14 +43,17 @@ class SmartTradeCalls:
     particular to the call. Ids are positional; durations are seconds.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, market_data: MarketData | None = None) -> None:
         self._session = session
+        self._market_data = market_data or MarketData(session)
+        self._accounts = SharedReads(session.clock)
         self._references = created.References()
 
     def with_session(self, session: Session) -> Self:
         """Return these calls over another session that shares everything with this one but its options."""
         view = copy.copy(self)
         view._session = session  # noqa: SLF001 - a copy of its own
+        view._market_data = self._market_data.with_session(session)  # noqa: SLF001 - as above
         return view
 
     async def list(
@@ -193,7 +199,13 @@ class SmartTradeCalls:
         return await self._session.call(endpoints.GET_SMART_TRADE, path={"id": id})
 
     async def create(
-        self, order: SmartTradeOrder, /, *, reference: str | None = None, validate: bool = True
+        self,
+        order: SmartTradeOrder,
+        /,
+        *,
+        reference: str | None = None,
+        validate: bool = True,
+        check_rules: bool = False,
     ) -> SmartTrade:
         """Create a SmartTrade.
 
@@ -215,8 +227,14 @@ class SmartTradeCalls:
                 characters of the note besides, and a space before your text.
             validate: Hold the order against the documented rules first; False sends it as it is, for the day
                 when the server's rules change.
+            check_rules: Hold the order against the steps and bounds of its market, too, with `MarketRules`.
+                The first time that takes two requests, for the account (its key needs ``ACCOUNTS_READ``) and
+                for the rates, which are then kept for a while. An order whose reference was asked for before
+                is not checked again.
 
         Raises:
+            MarketRulesError: With ``check_rules``: the market would refuse the order, its account does not
+                support SmartTrades, or the rules cannot be found out. The order was not sent.
             ValueError: The order breaks documented rules, the reference cannot be used, belongs to another
                 order, or does not fit into the note; nothing was sent.
             InvalidRequestError: The order was refused; ``attributes`` say which value and why.
@@ -227,6 +245,8 @@ class SmartTradeCalls:
         _check_request("the order", order, SmartTradeOrder)
         if validate:
             rules.check_order(order)
+        if check_rules and not (reference is not None and self._references.is_known(order, reference)):
+            await check_market_rules(self._session, self._market_data, self._accounts, order)
         if reference is None:
             return await self._session.call(endpoints.CREATE_SMART_TRADE, body=order)
         return await created.place(self._session, self._references.placement(order, reference))
