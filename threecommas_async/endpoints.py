@@ -122,7 +122,7 @@ def find(method: str, path: str) -> Endpoint[Any]:
     return _BY_CALL[method, path]
 
 
-_NONE, _OWN = Permission.NONE, Permission.ACCOUNTS_READ
+_NONE, _ACCOUNT = Permission.NONE, Permission.ACCOUNTS_READ
 _READ, _WRITE = Permission.SMART_TRADES_READ, Permission.SMART_TRADES_WRITE
 _SAFE, _AGAIN, _BACK, _ONCE = Replay.SAFE, Replay.IDEMPOTENT, Replay.READ_BACK, Replay.ONCE
 _EXIT: Final = True
@@ -169,7 +169,7 @@ CLOSE_TRADE        = Endpoint("POST",   _TRADE + "/close_by_market",  _WRITE, _B
 CANCEL_TRADE       = Endpoint("DELETE", _TRADE,                       _WRITE, _BACK,  _one, _withdrawn, _EXIT)
 
 # The market code of an account.
-GET_ACCOUNT        = Endpoint("GET",    _MARKET + "{account_id}",      _OWN,  _SAFE,  _account)
+GET_ACCOUNT        = Endpoint("GET",    _MARKET + "{account_id}",      _ACCOUNT, _SAFE, _account)
 
 # Public calls, which need no key.
 LIST_MARKETS       = Endpoint("GET",    _MARKET + "market_list",       _NONE, _SAFE,  _markets, is_signed=_NO)

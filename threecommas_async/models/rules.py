@@ -1,7 +1,7 @@
 """What the documentation requires of a request, checked before it costs a request slot.
 
 Each fault names the field by its dotted path and says what to do. Only documented rules are here; what
-the exchange accepts for a pair (steps, minimum, maximum) is for the server to say.
+the exchange accepts for a pair (steps, minimum, maximum) is in `threecommas_async.market_rules`.
 
 Source: the create, edit and funds tables of the official documentation (state of 2026-05; the rules on
 percentages, on the number of targets and on their volumes are of 2024-11).

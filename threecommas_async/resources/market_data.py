@@ -32,10 +32,11 @@ _log = logging.getLogger("threecommas_async.decoding")
 class MarketData:
     """The calls on market data: ``client.market_data``.
 
-    They are public: neither key nor signature leaves. They count against the request limit like any other
-    call, so a client keeps the answers for a while: ``max_age`` is the greatest age in seconds that will do,
-    and 0 asks anew. Who asks for the same at the same time shares one request, made with the options of the
-    first. The documentation shows no refusals of these calls.
+    They are public: neither key nor signature leaves (``Forced-Mode`` does, as with every request). They
+    count against the request limit like any other call, so a client keeps the answers for a while:
+    ``max_age`` is the greatest age in seconds that will do, and 0 asks anew. Who asks for the same at the
+    same time shares one request, made with the options of the first. The documentation shows no refusals of
+    these calls.
     """
 
     def __init__(self, session: Session) -> None:
