@@ -19,6 +19,7 @@ from threecommas_async import (
     PermissionDeniedError,
     RateLimit,
     SmartTradeOrder,
+    SmartTradeUpdate,
     ThreeCommas,
     take_profit,
     target,
@@ -244,6 +245,27 @@ async def test_trades_that_are_open_meet_the_new_rules_too(sandbox: Sandbox, cli
         await client.smart_trades.add_funds(trade.id, units="0.021")
     assert caught.value.attributes == {"units": ("must be a multiple of 0.01",)}
     await client.smart_trades.add_funds(trade.id, units="0.02")
+
+
+async def test_leverage_is_held_against_its_bound_when_it_is_changed(
+    sandbox: Sandbox, client: ThreeCommas
+) -> None:
+    trade = await client.smart_trades.create(
+        long(account_id=FUTURES_ACCOUNT.id, order_type="limit", price=50000)
+    )
+    async with asyncio.timeout(5):
+        while (await client.smart_trades.get(trade.id)).status.code == "created":
+            await asyncio.sleep(0.01)
+    sandbox.set_rules(PAIR, max_leverage=10)
+    for value, refused in ((10, False), (11, True)):
+        leverage = OrderLeverage(enabled=True, type="cross", value=Decimal(value))
+        if not refused:
+            changed = await client.smart_trades.update(trade.id, SmartTradeUpdate(leverage=leverage))
+            assert changed.leverage.value == 10
+            continue
+        with pytest.raises(InvalidRequestError) as caught:
+            await client.smart_trades.update(trade.id, SmartTradeUpdate(leverage=leverage))
+        assert set(caught.value.attributes) == {"leverage[value]"}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,13 @@ from threecommas_async.sandbox.create import NOT_FOR_INSTANT, read_entry_price
 from threecommas_async.sandbox.legs import STARTABLE
 from threecommas_async.sandbox.parameters import MISSING, Fields
 from threecommas_async.sandbox.prices import entry_price
-from threecommas_async.sandbox.rules import check_entry, check_exits, check_shares, planned_position
+from threecommas_async.sandbox.rules import (
+    check_entry,
+    check_exits,
+    check_leverage,
+    check_shares,
+    planned_position,
+)
 from threecommas_async.sandbox.targets import Plan, closed_by, read_plan
 from threecommas_async.sandbox.terms import read_leverage, read_stop, read_targets, read_trigger
 
@@ -106,6 +112,7 @@ def _check(trade: Trade, update: Update, ticker: Ticker) -> None:
     price = entry_price(order, ticker)
     if update.new_entry:
         check_entry(order, price, rules)
+    check_leverage(order, rules)
     plan = update.plan or Plan()
     check_exits(replace(order, targets=plan.targets), rules, plan.numbers)
     position = trade.position if trade.is_entered else planned_position(order, price, rules)
