@@ -228,9 +228,9 @@ class SmartTradeCalls:
             validate: Hold the order against the documented rules first; False sends it as it is, for the day
                 when the server's rules change.
             check_rules: Hold the order against the steps and bounds of its market, too, with `MarketRules`.
-                The first time that takes two requests, for the account (its key needs ``ACCOUNTS_READ``) and
-                for the rates, which are then kept for a while. An order whose reference was asked for before
-                is not checked again.
+                The first time that takes two requests, each with a ``timeout`` of its own: for the account
+                (the key needs ``ACCOUNTS_READ``) and for the rates, which are then kept for a while. An order
+                whose reference was asked for before is not checked again.
 
         Raises:
             MarketRulesError: With ``check_rules``: the market would refuse the order, its account does not
