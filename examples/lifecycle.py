@@ -1,78 +1,54 @@
-"""The life of a long in the sandbox: two targets, a trailing stop, more funds, a step and the rest closed.
+"""The life of a long: two targets, a trailing stop, more funds, a target closed early, and then the rest.
 
-Usage: ``python examples/lifecycle.py``. Nothing leaves this machine; the prices are moved by the script.
+Usage: ``python examples/lifecycle.py``. It trades in the embedded sandbox: nothing leaves this machine.
 """
-
-from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
 
-from threecommas_async import (
-    SmartTrade,
-    SmartTradeOrder,
-    SmartTradeUpdate,
-    ThreeCommas,
-    stop_loss,
-    take_profit,
-    target,
-)
+from threecommas_async import SmartTradeOrder, SmartTradeUpdate, ThreeCommas, stop_loss, take_profit, target
+from threecommas_async.models.smart_trade import SmartTrade
 from threecommas_async.sandbox import Sandbox
-
-PAIR = "USDT_BTC"
 
 
 async def main() -> None:
     async with Sandbox(time_scale=100) as sandbox, ThreeCommas(**sandbox.credentials()) as client:
         trades = client.smart_trades
-        sandbox.set_price(PAIR, last=60000)
-
-        trade = await trades.create(
-            SmartTradeOrder.smart_trade(
-                account_id=next(iter(sandbox.exchange.accounts)),
-                pair=PAIR,
-                units="0.01",
-                take_profit=take_profit(target(63000, volume=50), target(66000, volume=50)),
-                stop_loss=stop_loss(57000, trailing=5),
-                note="opened by examples/lifecycle.py",
-            )
+        sandbox.set_price("USDT_BTC", last=60000)
+        order = SmartTradeOrder.smart_trade(
+            account_id=next(iter(sandbox.exchange.accounts)),
+            pair="USDT_BTC",
+            units="0.01",
+            take_profit=take_profit(target(63000, volume=50), target(66000, volume=50)),
+            stop_loss=stop_loss(57000, trailing=5),
         )
+        trade = await trades.create(order)
         show("ordered", trade)
-        trade = await until_open(client, trade.id)
+        id = trade.id
+        trade = (await trades.wait_for([id], lambda it: it.is_filled, timeout=10, poll_every=0.1))[id]
         show("entered", trade)
 
         # Funds cannot be added while anything trails: the stop becomes a fixed one.
-        trade = await trades.update(trade.id, SmartTradeUpdate(stop_loss=stop_loss(58000)))
-        show("stop fixed", trade)
+        show("stop fixed", await trades.update(id, SmartTradeUpdate(stop_loss=stop_loss(58000))))
 
-        trade = await trades.add_funds(trade.id, units="0.005")
-        trade = await until_entered(client, trade.id, Decimal("0.0149"))
+        await trades.add_funds(id, units="0.005")
+        trade = (await trades.wait_for([id], has_more, timeout=10, poll_every=0.1))[id]
         show("funds added", trade)
-        for order in await trades.list_trades(trade.id):
-            print(f"  order {order.id}: {order.trade_purpose} {order.initial_amount} {order.status}")
+        for placed in await trades.list_trades(id):
+            print(f"  order {placed.id}: {placed.trade_purpose} {placed.initial_amount} {placed.status}")
 
-        sandbox.set_price(PAIR, last=61000)
-        first = trade.take_profit.steps[0].id
-        assert first is not None
-        trade = await trades.close_trade_by_market(trade.id, first)
-        show("first target ordered to close", trade)
+        sandbox.set_price("USDT_BTC", last=61000)
+        if first := trade.take_profit.steps[0].id:
+            show("first target ordered to close", await trades.close_trade_by_market(id, first))
 
-        await trades.close_by_market(trade.id)
-        ended = await trades.wait_closed([trade.id], timeout=10, poll_every=0.1)
-        show("closed", ended[trade.id])
-        print(f"realised: {ended[trade.id].profit.volume} USDT")
+        await trades.close_by_market(id)
+        trade = (await trades.wait_closed([id], timeout=10, poll_every=0.1))[id]
+        show("closed", trade)
+        print(f"realised: {trade.profit.volume} USDT")
 
 
-async def until_open(client: ThreeCommas, id: int) -> SmartTrade:
-    while not (trade := await client.smart_trades.get(id)).is_closeable:
-        await asyncio.sleep(0.05)
-    return trade
-
-
-async def until_entered(client: ThreeCommas, id: int, amount: Decimal) -> SmartTrade:
-    while ((trade := await client.smart_trades.get(id)).data.entered_amount or 0) < amount:
-        await asyncio.sleep(0.05)
-    return trade
+def has_more(trade: SmartTrade) -> bool:
+    return (trade.data.entered_amount or 0) > Decimal("0.01")
 
 
 def show(what: str, trade: SmartTrade) -> None:

@@ -1,7 +1,8 @@
-"""The examples run as they stand, without a warning."""
+"""The examples run as they stand, without a warning, and do what they say."""
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.valkey import Valkey, find_server
 from threecommas_async.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
+EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
 async def run(example: str, *arguments: str, **environment: str) -> tuple[str, str]:
@@ -21,31 +23,53 @@ async def run(example: str, *arguments: str, **environment: str) -> tuple[str, s
 
 async def python(*arguments: str, **environment: str) -> tuple[str, str]:
     process = await asyncio.create_subprocess_exec(
+async def start(example: str, *arguments: str, **environment: str) -> asyncio.subprocess.Process:
+    """Start an example in a process of its own."""
+    return await asyncio.create_subprocess_exec(
         sys.executable,
         "-W",
         "error",
         *arguments,
         cwd=ROOT,
         env={"PYTHONPATH": str(ROOT), **environment},
+        env={"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
+
+
+async def run(example: str, *arguments: str, **environment: str) -> tuple[str, str]:
+    """Run an example to its end; return what it printed on stdout and stderr."""
+    process = await start(example, *arguments, **environment)
     out, err = await process.communicate()
     assert process.returncode == 0, (out + err).decode()
     return out.decode(), err.decode()
 
 
+def environment(sandbox: Sandbox) -> dict[str, str]:
+    credentials = sandbox.credentials()
+    return {
+        "THREECOMMAS_API_KEY": credentials["api_key"],
+        "THREECOMMAS_API_SECRET": credentials["api_secret"],
+        "THREECOMMAS_MODE": "paper",
+        "THREECOMMAS_BASE_URL": credentials["base_url"],
+    }
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_an_example_is_short_and_says_what_it_shows(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 60
+    header = ast.get_docstring(ast.parse(text)) or ""
+    assert header.splitlines()[0].endswith((".", ":"))
+    assert f"python examples/{path.name}" in header
+    assert f'"{path.name}"' in Path(__file__).read_text(encoding="utf-8"), "it is not run here"
+
+
 async def test_close_all_closes_the_trades_of_an_account() -> None:
     async with Sandbox(trades=3, time_scale=100) as sandbox:
-        credentials = sandbox.credentials()
-        out, err = await run(
-            "close_all.py",
-            str(next(iter(sandbox.exchange.trades.values())).account.id),
-            THREECOMMAS_API_KEY=credentials["api_key"],
-            THREECOMMAS_API_SECRET=credentials["api_secret"],
-            THREECOMMAS_MODE="paper",
-            THREECOMMAS_BASE_URL=credentials["base_url"],
-        )
+        account = next(iter(sandbox.exchange.trades.values())).account.id
+        out, err = await run("close_all.py", str(account), **environment(sandbox))
         assert len(sandbox.ledger) == 3
     assert out.count("panic_sold") == 3
     assert err.splitlines()[-1].startswith("3/")
