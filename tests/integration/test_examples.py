@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import importlib.util
+import signal
 import sys
+from decimal import Decimal
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.valkey import Valkey, find_server
+from threecommas_async import Permission, ThreeCommas
 from threecommas_async.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -46,6 +54,24 @@ async def run(example: str, *arguments: str, **environment: str) -> tuple[str, s
     return out.decode(), err.decode()
 
 
+async def line_with(text: str, process: asyncio.subprocess.Process) -> None:
+    assert process.stdout is not None
+    async for line in process.stdout:
+        if text in line.decode():
+            return
+    pytest.fail(f"it ended before it printed {text!r}")
+
+
+def load(example: str) -> Any:
+    """The module of an example, to be run against a sandbox of the test."""
+    spec = importlib.util.spec_from_file_location(f"example_{example}", ROOT / "examples" / f"{example}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def environment(sandbox: Sandbox) -> dict[str, str]:
     credentials = sandbox.credentials()
     return {
@@ -54,6 +80,10 @@ def environment(sandbox: Sandbox) -> dict[str, str]:
         "THREECOMMAS_MODE": "paper",
         "THREECOMMAS_BASE_URL": credentials["base_url"],
     }
+
+
+def ordered(sandbox: Sandbox) -> list[tuple[str, int]]:
+    return [(entry.action, entry.smart_trade_id) for entry in sandbox.ledger]
 
 
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
@@ -102,3 +132,52 @@ async def test_two_bots_keep_one_limit(tmp_path: Path) -> None:
     assert err == ""
     assert out.count("75 closing") == 2
     assert "of 100, refused 0" in out
+
+
+async def test_the_trading_bot_buys_twice_and_closes_the_one_that_loses() -> None:
+    out, err = await run("trading_bot.py")
+    assert err == ""
+    assert "6 turn-1.5: 33.680560000 turn-1.2: 98.680560000" in out
+    assert "7 turn-1.5: -21.209495000 turn-1.2: 43.790505000" in out
+    assert "realised -21" in out or "closing              1" in out
+    assert out.splitlines()[-2:] == ["8 turn-1.2: 42.792504000", "still to look at: nothing"]
+
+
+async def test_the_trading_bot_stops_cleanly_on_ctrl_c() -> None:
+    process = await start("trading_bot.py")
+    await line_with("3 turn-1.2", process)
+    process.send_signal(signal.SIGINT)
+    out, err = await process.communicate()
+    assert (process.returncode, err.decode()) == (0, "")
+    assert out.decode().splitlines()[-1] == "still to look at: nothing"
+
+
+async def prices_of(sandbox: Sandbox, *prices: int) -> AsyncIterator[tuple[str, Decimal]]:
+    for minute, price in enumerate(prices):
+        sandbox.set_price("USDT_BTC", last=price)
+        yield str(minute), Decimal(price)
+        await asyncio.sleep(0.05)
+
+
+async def test_the_trading_bot_keeps_what_loses_on_an_ordinary_day() -> None:
+    async with Sandbox(time_scale=200) as sandbox, ThreeCommas(**sandbox.credentials()) as client:
+        feed = prices_of(sandbox, 60000, 59000, 59500, 58500, 58000)
+        await load("trading_bot").run(client, next(iter(sandbox.exchange.accounts)), feed)
+        assert [entry.action for entry in sandbox.ledger] == ["create"]
+
+
+async def test_the_trading_bot_leaves_trades_alone_that_are_not_its_own() -> None:
+    async with Sandbox(trades=40, time_scale=200) as sandbox, ThreeCommas(**sandbox.credentials()) as client:
+        feed = prices_of(sandbox, 60000, 55000, 56000, 62500, 51000, 50000)
+        await load("trading_bot").run(client, next(iter(sandbox.exchange.accounts)), feed)
+        bought = next(entry.smart_trade_id for entry in sandbox.ledger)
+        assert ordered(sandbox) == [("create", bought), ("close_by_market", bought)]
+
+
+async def test_the_trading_bot_goes_on_after_a_refusal_and_does_not_ask_again() -> None:
+    async with Sandbox() as sandbox:
+        reads_only = sandbox.credentials(permissions=[Permission.SMART_TRADES_READ])
+        async with ThreeCommas(**reads_only) as client:
+            feed = prices_of(sandbox, 60000, 55000, 56000, 57000, 58000)
+            await load("trading_bot").run(client, next(iter(sandbox.exchange.accounts)), feed)
+        assert (sandbox.requests, ordered(sandbox)) == (5 + 1, [])
