@@ -7,18 +7,21 @@ import asyncio
 import importlib.util
 import signal
 import sys
+from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
+from aiohttp.test_utils import TestClient, TestServer
 
-from tests.valkey import Valkey, find_server
+from tests.valkey import Valkey, find_server, free_port
 from threecommas_async import Permission, ThreeCommas
 from threecommas_async.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -181,3 +184,78 @@ async def test_the_trading_bot_goes_on_after_a_refusal_and_does_not_ask_again() 
             feed = prices_of(sandbox, 60000, 55000, 56000, 57000, 58000)
             await load("trading_bot").run(client, next(iter(sandbox.exchange.accounts)), feed)
         assert (sandbox.requests, ordered(sandbox)) == (5 + 1, [])
+
+
+SECRET = "a-secret-of-the-tests"
+BEARER = {"Authorization": f"Bearer {SECRET}"}
+
+
+@asynccontextmanager
+async def webhook_service(sandbox: Sandbox) -> AsyncGenerator[aiohttp.ClientSession, None]:
+    port = str(free_port())
+    process = await start("webhook_service.py", WEBHOOK_SECRET=SECRET, PORT=port, **environment(sandbox))
+    try:
+        await line_with("Running on", process)
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+            yield session
+        process.send_signal(signal.SIGINT)
+        _, err = await process.communicate()
+        assert (process.returncode, err.decode()) == (0, "")
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.communicate()
+
+
+async def post(session: aiohttp.ClientSession, body: Any, headers: dict[str, str]) -> tuple[int, Any]:
+    async with session.post("/close", json=body, headers=headers) as answer:
+        text = await answer.text()
+        return answer.status, await answer.json() if answer.content_type == "application/json" else text
+
+
+async def test_the_webhook_service_closes_a_pair_and_answers_the_report() -> None:
+    async with Sandbox(trades=20, latency=(0.1, 0.1)) as sandbox, webhook_service(sandbox) as session:
+        doges = {id for id, trade in sandbox.exchange.trades.items() if trade.order.pair == "USDT_DOGE"}
+        for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Bearer {SECRET}x"}):
+            assert (await post(session, {"pair": "USDT_DOGE"}, headers))[0] == 401
+        unusable: list[Any] = [{}, [], None, {"pair": ""}, {"pair": "usdt_doge"}, {"pair": 1}, {"all": None}]
+        for body in unusable:
+            assert (await post(session, body, BEARER))[0] == 400
+        assert sandbox.requests == 0
+
+        first = asyncio.create_task(post(session, {"pair": "USDT_DOGE"}, BEARER))
+        while not sandbox.requests:
+            await asyncio.sleep(0.01)
+        assert await post(session, {"pair": None}, BEARER) == (409, "a batch is running")
+        status, report = await first
+        assert (status, report["ok"], report["counts"]) == (200, True, {"closing": len(doges)})
+        assert {outcome["id"] for outcome in report["outcomes"]} == doges
+        assert sorted(ordered(sandbox)) == sorted(("close_by_market", id) for id in doges)
+
+
+async def test_the_webhook_service_goes_on_when_the_caller_hangs_up() -> None:
+    async with Sandbox(trades=20, latency=(0.1, 0.1)) as sandbox, webhook_service(sandbox) as session:
+        caller = asyncio.create_task(post(session, {"pair": None}, BEARER))
+        while not sandbox.requests:
+            await asyncio.sleep(0.01)
+        caller.cancel()
+        await asyncio.wait([caller])
+        while (answer := await post(session, {"pair": None}, BEARER))[0] == 409:
+            await asyncio.sleep(0.02)
+        assert (answer[0], answer[1]["outcomes"]) == (200, [])
+        assert sorted(ordered(sandbox)) == sorted(("close_by_market", id) for id in sandbox.exchange.trades)
+
+
+async def test_the_webhook_service_says_that_nothing_was_ordered() -> None:
+    async with Sandbox(trades=2) as sandbox:
+        credentials = sandbox.credentials(permissions=[])
+        app = load("webhook_service").make_app(lambda: ThreeCommas(**credentials), SECRET)
+        async with TestClient(TestServer(app)) as client:
+            answer = await client.post("/close", json={"pair": None}, headers=BEARER)
+            assert answer.status == 502
+            assert (await answer.text()).startswith("nothing was ordered: ")
+
+
+def test_the_webhook_service_refuses_a_secret_that_is_none() -> None:
+    with pytest.raises(ValueError, match="16 characters"):
+        load("webhook_service").make_app(ThreeCommas.from_env, "")
