@@ -259,3 +259,42 @@ async def test_the_webhook_service_says_that_nothing_was_ordered() -> None:
 def test_the_webhook_service_refuses_a_secret_that_is_none() -> None:
     with pytest.raises(ValueError, match="16 characters"):
         load("webhook_service").make_app(ThreeCommas.from_env, "")
+
+
+async def test_the_alert_handler_plays_its_chat() -> None:
+    out, err = await run("alerts.py")
+    assert err == ""
+    assert out.splitlines()[:2] == ["> /help", "/status, /close PAIR, /closeall or /panic"]
+    assert "25 open, 0 unreadable, 99 requests free" in out
+    assert "10 of 11: " in out
+    assert "\n0 open, 0 unreadable, " in out
+
+
+async def test_the_alert_handler_closes_what_the_command_says() -> None:
+    answer, said = load("alerts").answer, list[str]()
+    sandbox = Sandbox(trades=40, statuses=("waiting_targets", "waiting_position"))
+    async with sandbox, ThreeCommas(**sandbox.credentials()) as client:
+        trades = sandbox.exchange.trades
+        doges = {id for id, trade in trades.items() if trade.order.pair == "USDT_DOGE"}
+        filled = {id for id, trade in trades.items() if trade.status == "waiting_targets"}
+        for text in ("", "/close", "/close a b", "/panic now", "panic", "/closeall USDT_DOGE"):
+            assert await answer(text, client, said.append) == "/status, /close PAIR, /closeall or /panic"
+        assert (sandbox.requests, said) == (0, [])
+
+        await answer("/close usdt_doge", client, said.append)
+        assert {id for _, id in ordered(sandbox)} == doges
+        await answer("/closeall", client, said.append)
+        assert {id for _, id in ordered(sandbox)} == doges | filled
+        await answer("/panic", client, said.append)
+        assert len(sandbox.ledger) == 40
+        assert {id for action, id in ordered(sandbox) if action == "close_by_market"} == filled
+        assert {id for action, id in ordered(sandbox) if action == "cancel"} == set(trades) - filled
+        assert said[0].startswith("10 of ")
+
+
+async def test_the_alert_handler_answers_what_went_wrong() -> None:
+    async with Sandbox(trades=1) as sandbox, ThreeCommas(**sandbox.credentials(permissions=[])) as client:
+        said = list[str]()
+        assert (await load("alerts").answer("/panic", client, said.append)).startswith(
+            "PermissionDeniedError: "
+        )
