@@ -27,31 +27,23 @@ ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
-async def run(example: str, *arguments: str, **environment: str) -> tuple[str, str]:
-    """Run an example in a process of its own; return what it printed on stdout and stderr."""
-    return await python(str(ROOT / "examples" / example), *arguments, **environment)
-
-
-async def python(*arguments: str, **environment: str) -> tuple[str, str]:
-    process = await asyncio.create_subprocess_exec(
-async def start(example: str, *arguments: str, **environment: str) -> asyncio.subprocess.Process:
-    """Start an example in a process of its own."""
+async def start(*arguments: str, **environment: str) -> asyncio.subprocess.Process:
+    """Start Python in a process of its own, from the root of the repository."""
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-W",
         "error",
         *arguments,
         cwd=ROOT,
-        env={"PYTHONPATH": str(ROOT), **environment},
         env={"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
 
 
-async def run(example: str, *arguments: str, **environment: str) -> tuple[str, str]:
-    """Run an example to its end; return what it printed on stdout and stderr."""
-    process = await start(example, *arguments, **environment)
+async def run(*arguments: str, **environment: str) -> tuple[str, str]:
+    """Run it to its end; return what it printed on stdout and stderr."""
+    process = await start(*arguments, **environment)
     out, err = await process.communicate()
     assert process.returncode == 0, (out + err).decode()
     return out.decode(), err.decode()
@@ -96,20 +88,20 @@ def test_an_example_is_short_and_says_what_it_shows(path: Path) -> None:
     header = ast.get_docstring(ast.parse(text)) or ""
     assert header.splitlines()[0].endswith((".", ":"))
     assert f"python examples/{path.name}" in header
-    assert f'"{path.name}"' in Path(__file__).read_text(encoding="utf-8"), "it is not run here"
+    assert f'"examples/{path.name}"' in Path(__file__).read_text(encoding="utf-8"), "it is not run here"
 
 
 async def test_close_all_closes_the_trades_of_an_account() -> None:
     async with Sandbox(trades=3, time_scale=100) as sandbox:
         account = next(iter(sandbox.exchange.trades.values())).account.id
-        out, err = await run("close_all.py", str(account), **environment(sandbox))
+        out, err = await run("examples/close_all.py", str(account), **environment(sandbox))
         assert len(sandbox.ledger) == 3
     assert out.count("panic_sold") == 3
     assert err.splitlines()[-1].startswith("3/")
 
 
 async def test_lifecycle_ends_with_the_whole_position_closed() -> None:
-    out, err = await run("lifecycle.py")
+    out, err = await run("examples/lifecycle.py")
     assert err == ""
     lines = out.splitlines()
     assert lines[0] == "ordered: created, entered 0.0, closed 0.0"
@@ -121,7 +113,7 @@ async def test_lifecycle_ends_with_the_whole_position_closed() -> None:
 @pytest.mark.parametrize("mode", ["strict", "auto"])
 async def test_the_breakeven_bot_passes_its_own_tests(mode: str) -> None:
     options = ("-p", "no:cacheprovider", "-o", f"asyncio_mode={mode}")
-    out, err = await python("-m", "pytest", "-q", *options, "examples/breakeven_bot")
+    out, err = await run("-m", "pytest", "-q", *options, "examples/breakeven_bot")
     assert (out.splitlines()[-1][:8], err) == ("2 passed", "")
 
 
@@ -129,7 +121,7 @@ async def test_the_breakeven_bot_passes_its_own_tests(mode: str) -> None:
 async def test_two_bots_keep_one_limit(tmp_path: Path) -> None:
     server = Valkey(str(find_server()), tmp_path).start()
     try:
-        out, err = await run("two_bots.py", STORE_URL=server.url)
+        out, err = await run("examples/two_bots.py", STORE_URL=server.url)
     finally:
         server.kill()
     assert err == ""
@@ -138,7 +130,7 @@ async def test_two_bots_keep_one_limit(tmp_path: Path) -> None:
 
 
 async def test_the_trading_bot_buys_twice_and_closes_the_one_that_loses() -> None:
-    out, err = await run("trading_bot.py")
+    out, err = await run("examples/trading_bot.py")
     assert err == ""
     assert "6 turn-1.5: 33.680560000 turn-1.2: 98.680560000" in out
     assert "7 turn-1.5: -21.209495000 turn-1.2: 43.790505000" in out
@@ -147,7 +139,7 @@ async def test_the_trading_bot_buys_twice_and_closes_the_one_that_loses() -> Non
 
 
 async def test_the_trading_bot_stops_cleanly_on_ctrl_c() -> None:
-    process = await start("trading_bot.py")
+    process = await start("examples/trading_bot.py")
     await line_with("3 turn-1.2", process)
     process.send_signal(signal.SIGINT)
     out, err = await process.communicate()
@@ -193,7 +185,7 @@ BEARER = {"Authorization": f"Bearer {SECRET}"}
 @asynccontextmanager
 async def webhook_service(sandbox: Sandbox) -> AsyncGenerator[aiohttp.ClientSession, None]:
     port = str(free_port())
-    process = await start("webhook_service.py", WEBHOOK_SECRET=SECRET, PORT=port, **environment(sandbox))
+    process = await start("examples/webhook_service.py", WEBHOOK_SECRET=SECRET, PORT=port, **environment(sandbox))
     try:
         await line_with("Running on", process)
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
@@ -262,7 +254,7 @@ def test_the_webhook_service_refuses_a_secret_that_is_none() -> None:
 
 
 async def test_the_alert_handler_plays_its_chat() -> None:
-    out, err = await run("alerts.py")
+    out, err = await run("examples/alerts.py")
     assert err == ""
     assert out.splitlines()[:2] == ["> /help", "/status, /close PAIR, /closeall or /panic"]
     assert "25 open, 0 unreadable, 99 requests free" in out
