@@ -2,7 +2,10 @@
 
 from threecommas_async.attempt import Attempt
 from threecommas_async.batch import Batch, BatchReport, Outcome, Totals, Verdict
-from threecommas_async.client import ThreeCommas
+from threecommas_async.batch.closing import OnUnfilled
+from threecommas_async.batch.engine import OnProgress
+from threecommas_async.batch.items import ClosingOrder, IdsOrTrades
+from threecommas_async.client import Mode, ThreeCommas
 from threecommas_async.endpoints import Endpoint, Permission, Replay
 from threecommas_async.errors import (
     APIStatusError,
@@ -105,6 +108,7 @@ __all__ = [
     "BatchReport",
     "BatchStoppedError",
     "ClientStateError",
+    "ClosingOrder",
     "Conditional",
     "CurrencyRates",
     "CurrentPrice",
@@ -113,6 +117,7 @@ __all__ = [
     "Exchange",
     "FundsOrder",
     "HmacCredentials",
+    "IdsOrTrades",
     "InvalidRequestError",
     "Leverage",
     "LeverageBounds",
@@ -129,8 +134,11 @@ __all__ = [
     "MarketFormFields",
     "MarketRules",
     "MarketRulesError",
+    "Mode",
     "NotFoundError",
     "NotSentError",
+    "OnProgress",
+    "OnUnfilled",
     "OrderConditional",
     "OrderLeverage",
     "OrderPosition",

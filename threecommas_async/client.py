@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from threecommas_async.wire import Response
 
 Mode = Literal["real", "paper"]
+"""Which accounts a client is made for."""
 
 MAX_WAIT: Final = 30.0
 """Seconds that a single call waits for the request limit unless told otherwise."""

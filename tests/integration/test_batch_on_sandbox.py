@@ -271,3 +271,25 @@ async def test_an_account_can_be_closed_alone() -> None:
         await client.smart_trades.wait_for([other], lambda trade: trade.is_filled, timeout=60, poll_every=0.5)
         report = await client.smart_trades.close_all(account_id=REAL_ACCOUNT.id)
         assert [outcome.id for outcome in report] == [other.id]
+
+
+@pytest.mark.parametrize("filters", [{"pair": ""}, {"quote": " "}, {"base": ""}, {"account_id": 0.5}])
+async def test_a_filter_that_is_not_set_does_not_select_everything(filters: dict[str, Any]) -> None:
+    async with Sandbox(trades=3, limit=ROOMY) as sandbox, client_of(sandbox) as client:
+        with pytest.raises(ValueError, match=next(iter(filters))):
+            await client.smart_trades.close_all(**filters)
+        with pytest.raises(ValueError, match=next(iter(filters))):
+            await client.smart_trades.list(**filters)
+        assert sandbox.requests == 0
+
+
+async def test_a_trade_that_is_tried_again_is_counted_once() -> None:
+    async with Sandbox(trades=2, limit=ROOMY, time_scale=1) as sandbox, client_of(sandbox) as client:
+        seed(sandbox, 1, "created")
+        told: list[tuple[int, int | None, str]] = []
+        report = await client.smart_trades.close_all(
+            deadline=10, on_progress=lambda done, total, outcome: told.append((done, total, outcome.verdict))
+        )
+        assert report.ok
+        assert [done for done, _, _ in told[:3]] == [1, 2, 3]
+        assert {(done, total) for done, total, _ in told[3:]} == {(3, 3)}

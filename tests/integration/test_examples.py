@@ -185,7 +185,9 @@ BEARER = {"Authorization": f"Bearer {SECRET}"}
 @asynccontextmanager
 async def webhook_service(sandbox: Sandbox) -> AsyncGenerator[aiohttp.ClientSession, None]:
     port = str(free_port())
-    process = await start("examples/webhook_service.py", WEBHOOK_SECRET=SECRET, PORT=port, **environment(sandbox))
+    process = await start(
+        "examples/webhook_service.py", WEBHOOK_SECRET=SECRET, PORT=port, **environment(sandbox)
+    )
     try:
         await line_with("Running on", process)
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:

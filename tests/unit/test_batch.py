@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from threecommas_async.batch.closing import OnUnfilled
     from threecommas_async.batch.engine import OnProgress
-    from threecommas_async.batch.items import IdsOrTrades, Order
+    from threecommas_async.batch.items import ClosingOrder, IdsOrTrades
 
 
 def trade(id: int, state: str = "waiting_targets") -> SmartTrade:
@@ -84,7 +84,7 @@ def batch_of(
     exchange: Exchange,
     trades: IdsOrTrades,
     *,
-    order: Order = "given",
+    order: ClosingOrder = "given",
     on_unfilled: OnUnfilled = "cancel",
     concurrency: int = 4,
     deadline: float | None = None,
@@ -109,7 +109,7 @@ def close(
     exchange: Exchange,
     trades: IdsOrTrades,
     *,
-    order: Order = "given",
+    order: ClosingOrder = "given",
     on_unfilled: OnUnfilled = "cancel",
     concurrency: int = 4,
     progress: list[tuple[int, int | None, Verdict]] | None = None,
@@ -199,6 +199,7 @@ def test_an_unfilled_trade_can_be_left_alone() -> None:
     exchange = Exchange({1: "waiting_position", 2: "waiting_position"})
     report = close(exchange, [1, trade(2, "waiting_position")], on_unfilled="skip")
     assert report.counts == {Verdict.SKIPPED: 2}
+    assert report.ok  # As it was wanted.
     assert ("cancel", 1) not in exchange.calls
     assert ("cancel", 2) not in exchange.calls
 
@@ -553,12 +554,32 @@ def test_progress_may_be_a_coroutine_function_and_is_told_one_at_a_time() -> Non
         await asyncio.sleep(1)
         told.append(-done)
 
-    async def main() -> None:
+    async def main() -> float:
         exchange = Exchange(dict.fromkeys(range(1, 4), "waiting_targets"))
-        assert (await batch_of(exchange, range(1, 4), on_progress=on_progress).run()).ok
+        report = await batch_of(exchange, range(1, 4), on_progress=on_progress).run()
+        assert report.ok
+        return report.elapsed
+
+    assert virtual_time.run(main()) == pytest.approx(0.05)
+    assert told == [1, -1, 2, -2, 3, -3]
+
+
+def test_progress_that_hangs_holds_up_no_close_and_ends_with_the_batch(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def hang(*_told: object) -> None:
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        exchange = Exchange(dict.fromkeys(range(1, 61), "waiting_targets"))
+        report = await batch_of(exchange, range(1, 61), on_progress=hang).run()
+        assert report.counts == {Verdict.CLOSING: 60}
+        assert asyncio.get_running_loop().time() == pytest.approx(60 / 4 * 0.05 + 10)
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
 
     virtual_time.run(main())
-    assert told == [1, -1, 2, -2, 3, -3]
+    assert "not told of the last 59 verdicts" in caplog.text
 
 
 def lossy(id: int, usd: str | None, *, total: str = "100") -> SmartTrade:
@@ -578,7 +599,7 @@ def test_the_largest_loss_or_the_largest_position_can_come_first() -> None:
         lossy(4, "-7", total="300"),
     ]
     closed: dict[str, list[int]] = {}
-    orders: tuple[Order, ...] = ("given", "loss", "size")
+    orders: tuple[ClosingOrder, ...] = ("given", "loss", "size")
     for order in orders:
         exchange = Exchange(dict.fromkeys(range(1, 5), "waiting_targets"))
         report = close(exchange, streamed(*trades), order=order, concurrency=1)

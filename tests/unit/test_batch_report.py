@@ -100,6 +100,7 @@ def test_totals_add_up_by_pair_exactly_and_count_each_trade_once() -> None:
         Outcome(3, Verdict.ALREADY_CLOSED, summary(3, "USDT_BTC", "7", "7", "7")),
         Outcome(4, Verdict.REFUSED, summary(4, "USDT_ETH", "7", "7", "7"), LOST),
         Outcome(5, Verdict.CLOSING, summary(5, None, "2", "3", None)),
+        Outcome(6, Verdict.CANCELLED, msgspec.structs.replace(SUMMARY, id=6, is_filled=False)),
     )
     assert BatchReport(outcomes, 1.0).totals == (
         Totals(
@@ -134,4 +135,5 @@ def test_a_report_can_be_pickled() -> None:
 
 @pytest.mark.parametrize("verdict", Verdict)
 def test_three_verdicts_leave_something_to_look_at(verdict: Verdict) -> None:
-    assert Outcome(1, verdict).ok == (verdict not in {"refused", "unknown", "skipped"})
+    assert Outcome(1, verdict, error=LOST).ok == (verdict not in {"refused", "unknown", "skipped"})
+    assert Outcome(1, verdict).ok == (verdict not in {"refused", "unknown"})

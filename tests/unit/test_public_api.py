@@ -17,7 +17,11 @@ def test_everything_public_is_listed_and_everything_listed_is_there() -> None:
     assert set(threecommas_async.__all__) == visible
 
 
-@pytest.mark.parametrize("name", threecommas_async.__all__)
+ALIASES = {"ClosingOrder", "IdsOrTrades", "Mode", "OnProgress", "OnUnfilled"}
+"""Types that cannot have a docstring; a text below them in the source is one to documentation tools."""
+
+
+@pytest.mark.parametrize("name", sorted(set(threecommas_async.__all__) - ALIASES))
 def test_everything_public_has_a_docstring(name: str) -> None:
     value = getattr(threecommas_async, name)
     assert vars(value)["__doc__"] if inspect.isclass(value) else value.__doc__

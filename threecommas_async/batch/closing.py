@@ -75,7 +75,7 @@ class Closing:
         if not trade.is_unfilled or self._on_unfilled == "close":
             return Outcome(trade.id, Verdict.REFUSED, seen, None if refusal is None else lighten(refusal))
         if self._on_unfilled == "skip":
-            return _left_alone(seen)
+            return Outcome(trade.id, Verdict.SKIPPED, seen)
         cancelled = await self._calls.cancel(trade.id)
         seen = TradeSummary.of(cancelled)
         return (
@@ -140,7 +140,7 @@ def plan(
         return Outcome(item.id, Verdict.ALREADY_CLOSED, seen)
     if not seen.is_unfilled or on_unfilled == "close":
         return Outcome(item.id, Verdict.WOULD_CLOSE, seen)
-    return Outcome(item.id, Verdict.WOULD_CANCEL, seen) if on_unfilled == "cancel" else _left_alone(seen)
+    return Outcome(item.id, Verdict.WOULD_CANCEL if on_unfilled == "cancel" else Verdict.SKIPPED, seen)
 
 
 def requests_of(outcome: Outcome) -> int:
@@ -171,8 +171,3 @@ def followed(outcome: Outcome, end: TradeSummary) -> Outcome:
     if end.status is StatusCode.FAILED:
         return refused(end, "it ended as failed: the position may still be held")
     return Outcome(outcome.id, Verdict.CLOSED, end)
-
-
-def _left_alone(seen: TradeSummary) -> Outcome:
-    why = errors.ThreeCommasError('its entry is not filled, and on_unfilled is "skip"')
-    return Outcome(seen.id, Verdict.SKIPPED, seen, why)

@@ -84,7 +84,10 @@ class Batch(AsyncIterator[Outcome]):
         self._lost = lost
         self._clock = clock
         self._turnstile = asyncio.Lock()
-        self._telling = asyncio.Lock()
+        self._untold: deque[tuple[int, Outcome]] = deque()
+        self._teller: asyncio.Task[None] | None = None
+        self._news = asyncio.Event()
+        self._is_settled = False
         self._outcomes: list[Outcome | None] = []
         self._told = 0
         self._running: dict[int, list[int]] = {}
@@ -166,6 +169,8 @@ class Batch(AsyncIterator[Outcome]):
         if self._deadline is not None:
             reason = errors.BatchStoppedError(f"the deadline of {self._deadline:g} s had passed")
             self._timer = asyncio.get_running_loop().call_later(self._deadline, self._errand.call_off, reason)
+        if self._on_progress is not None:
+            self._teller = asyncio.create_task(self._tell_all(self._on_progress))
         for _ in range(self._concurrency):
             worker = asyncio.create_task(self._work())
             worker.add_done_callback(lambda _: self._changed.set())
@@ -183,6 +188,10 @@ class Batch(AsyncIterator[Outcome]):
             self._timer = None
         cancelled = any(worker.cancelled() for worker in self._workers)
         await self._skip_the_rest(errors.BatchStoppedError("the batch was cancelled"))
+        try:
+            await self._end_telling(GRACE)
+        except asyncio.CancelledError as late:
+            raise late from self._cancelled()
         for worker in self._workers:
             if not worker.cancelled():
                 worker.result()
@@ -200,13 +209,17 @@ class Batch(AsyncIterator[Outcome]):
         self._errand.call_off(reason)
         if self._timer is not None:
             self._timer.cancel()
+        clock = asyncio.get_running_loop().time
+        ends_at = clock() + GRACE
         try:
             if self._workers:
                 await asyncio.wait(self._workers, timeout=GRACE)
+            await self._end_telling(ends_at - clock())
         finally:
-            for worker in self._workers:
-                worker.cancel()
-            await asyncio.gather(*self._workers, return_exceptions=True)
+            tasks = [*self._workers, *([self._teller] if self._teller else [])]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
             await self._skip_the_rest(reason)
 
     async def _wind_down_cancelled(self, cancelled: asyncio.CancelledError) -> NoReturn:
@@ -252,7 +265,7 @@ class Batch(AsyncIterator[Outcome]):
     async def _take(self, place: int, item: Item) -> None:
         id = item.id
         if id in self._settled:
-            await self._settle([place], self._settled[id])
+            self._settle([place], self._settled[id])
         elif id in self._running:
             self._running[id].append(place)
         else:
@@ -268,25 +281,45 @@ class Batch(AsyncIterator[Outcome]):
             if id:
                 del self._running[id]
                 self._settled[id] = outcome
-            await self._settle(places, outcome)
+            self._settle(places, outcome)
 
-    async def _settle(self, places: list[int], outcome: Outcome) -> None:
+    def _settle(self, places: list[int], outcome: Outcome) -> None:
         for place in places:
             self._outcomes[place] = outcome
             if self._is_streaming:
                 self._verdicts.append(outcome)
                 self._changed.set()
-        for _ in places:
             self._told += 1
             if self._on_progress is not None:
-                await self._tell(self._on_progress, outcome)
+                self._untold.append((self._told, outcome))
+                self._news.set()
 
-    async def _tell(self, on_progress: OnProgress, outcome: Outcome) -> None:
+    async def _tell_all(self, on_progress: OnProgress) -> None:
+        """Tell of one verdict after the other; however slow that is, no worker waits for it."""
+        while self._untold or not self._is_settled:
+            if self._untold:
+                await self._tell(on_progress, *self._untold.popleft())
+            else:
+                self._news.clear()
+                await self._news.wait()
+
+    async def _end_telling(self, grace: float) -> None:
+        if self._teller is None:
+            return
+        self._is_settled = True
+        self._news.set()
+        await asyncio.wait([self._teller], timeout=max(grace, 0.0))
+        if not self._teller.done():
+            self._teller.cancel()
+            _log.warning(
+                "on_progress is too slow: it was not told of the last %d verdicts", len(self._untold)
+            )
+
+    async def _tell(self, on_progress: OnProgress, done: int, outcome: Outcome) -> None:
         try:
-            told = on_progress(self._told, self._total, outcome)
+            told = on_progress(done, self._total, outcome)
             if isawaitable(told):
-                async with self._telling:
-                    await told
+                await told
         except (Exception, asyncio.CancelledError):
             if is_cancelled():
                 raise

@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 IdsOrTrades: TypeAlias = Iterable[int | str | SmartTrade] | AsyncIterable[int | str | SmartTrade]
 """Ids, also as texts of digits, and trades."""
-Order = Literal["given", "loss", "size"]
+ClosingOrder = Literal["given", "loss", "size"]
 """Which trade comes first: as given, the one that loses most, or the one that is worth most."""
 
 _CHUNK: Final = 100
@@ -80,7 +80,7 @@ def check_iterable(trades: object) -> None:
         raise ValueError(f"give an iterable of ids or trades, such as [42], not {reprlib.repr(trades)}")
 
 
-async def read_items(trades: Iterable[object] | AsyncIterable[object], *, order: Order) -> Source:
+async def read_items(trades: Iterable[object] | AsyncIterable[object], *, order: ClosingOrder) -> Source:
     """Read what a batch is given.
 
     An asynchronous iterable is read while the batch works, unless the order needs all of it first.
@@ -136,11 +136,11 @@ def check_order(order: object) -> None:
     Raises:
         ValueError: It is not.
     """
-    if order not in get_args(Order):
-        raise ValueError(f"order must be one of {', '.join(get_args(Order))}, not {order!r}")
+    if order not in get_args(ClosingOrder):
+        raise ValueError(f"order must be one of {', '.join(get_args(ClosingOrder))}, not {order!r}")
 
 
-def rank(trade: SmartTrade, order: Order) -> float:
+def rank(trade: SmartTrade, order: ClosingOrder) -> float:
     """Return a number that is lower the earlier a trade is to be closed."""
     return 0.0 if order == "given" else _loss(trade) if order == "loss" else _size(trade)
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Verdict(StrEnum):
     """What became of one item of a batch.
 
-    ``refused``, ``unknown`` and ``skipped`` leave something to look at; the others do not. To run a batch of
-    closes or cancellations again is safe: nothing is closed twice.
+    ``refused`` and ``unknown`` leave something to look at, and ``skipped`` does unless ``on_unfilled="skip"``
+    is why. To run a batch of closes or cancellations again is safe: nothing is closed twice.
     """
 
     CLOSING = "closing"
@@ -43,12 +43,7 @@ class Verdict(StrEnum):
     UNKNOWN = "unknown"
     """The call left and no usable answer came back: it may or may not have been carried out."""
     SKIPPED = "skipped"
-    """Nothing was ordered for this item; ``error`` says why."""
-
-    @property
-    def is_failure(self) -> bool:
-        """Something is left to look at: refused, unknown or skipped."""
-        return self in _FAILURES
+    """Nothing was ordered for this item; ``error`` says why, if it was not wanted so."""
 
 
 _FAILURES: Final = frozenset({Verdict.REFUSED, Verdict.UNKNOWN, Verdict.SKIPPED})
@@ -76,8 +71,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def ok(self) -> bool:
-        """Nothing is left to look at."""
-        return not self.verdict.is_failure
+        """Nothing is left to look at: also of a trade that was skipped because it was to be."""
+        return self.verdict not in _FAILURES or (self.verdict is Verdict.SKIPPED and self.error is None)
 
     @property
     def reason(self) -> str:
@@ -98,11 +93,12 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
         }
 
     def __str__(self) -> str:
-        return f"{self.id}: {self.verdict}" + (f" ({self.reason})" if self.error else "")
+        pair = f" {self.trade.pair}" if self.trade and self.trade.pair else ""
+        return f"{self.id}{pair}: {self.verdict}" + (f" ({self.reason})" if self.error else "")
 
 
 class Totals(msgspec.Struct, frozen=True, kw_only=True):
-    """What the trades of one pair that a batch closed or cancelled come to, each counted once."""
+    """What the filled trades of one pair come to that a batch closed or cancelled, each counted once."""
 
     pair: str | None
     """QUOTE_BASE; None for trades that said none."""
@@ -179,7 +175,7 @@ class BatchReport:
 
     @property
     def failed(self) -> tuple[Outcome, ...]:
-        """What is left to look at: refused, unknown or skipped."""
+        """What is left to look at: refused, unknown, and skipped where that was not wanted."""
         return tuple(outcome for outcome in self.outcomes if not outcome.ok)
 
     @property
@@ -277,7 +273,7 @@ def _add_up(outcomes: Iterable[Outcome]) -> tuple[Totals, ...]:
     trades = {
         outcome.trade.id: outcome.trade
         for outcome in outcomes
-        if outcome.trade is not None and outcome.verdict in _ENDED_HERE
+        if outcome.trade is not None and outcome.trade.is_filled and outcome.verdict in _ENDED_HERE
     }
     by_pair: dict[str | None, list[TradeSummary]] = {}
     for trade in trades.values():

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 from threecommas_async.batch.closing import OnUnfilled
-from threecommas_async.batch.items import Order
+from threecommas_async.batch.items import ClosingOrder
 from threecommas_async.batch.report import BatchReport
 from threecommas_async.client import ThreeCommas
 from threecommas_async.commands.exit_codes import ExitCode, exit_code_of
@@ -53,7 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     act = parser.add_mutually_exclusive_group()
     act.add_argument("--yes", action="store_true", help="act, instead of printing the plan")
     act.add_argument("--dry-run", action="store_true", help="print the plan and order nothing (the default)")
-    parser.add_argument("--order", choices=get_args(Order), default="given", help="which trade comes first")
+    parser.add_argument(
+        "--order", choices=get_args(ClosingOrder), default="given", help="which trade comes first"
+    )
     parser.add_argument(
         "--on-unfilled", choices=get_args(OnUnfilled), default="cancel", help="trades without a position"
     )

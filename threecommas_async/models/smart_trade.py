@@ -82,6 +82,9 @@ class SmartTrade(Struct, frozen=True, kw_only=True, gc=False):
     is_position_not_filled: bool | None = None
     """True while the position has NOT been entered (the official description says the opposite)."""
 
+    def __str__(self) -> str:
+        return f"SmartTrade {self.id} {self.pair or ''} {self.status.code}"
+
     @property
     def side(self) -> str | None:
         """Side of the entry: ``buy`` for a long, ``sell`` for a short. The same as ``position.type``."""

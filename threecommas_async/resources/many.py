@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from threecommas_async.batch.closing import OnUnfilled
     from threecommas_async.batch.engine import OnProgress
-    from threecommas_async.batch.items import IdsOrTrades, Order, Read, Source
+    from threecommas_async.batch.items import ClosingOrder, IdsOrTrades, Read, Source
     from threecommas_async.resources.smart_trades import Kind
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ class SmartTrades(SmartTradeCalls):
         trades: IdsOrTrades,
         /,
         *,
-        order: Order = "given",
+        order: ClosingOrder = "given",
         on_unfilled: OnUnfilled = "cancel",
         concurrency: int = CONCURRENCY,
         deadline: float | None = None,
@@ -81,16 +81,17 @@ class SmartTrades(SmartTradeCalls):
                 largest loss and ``"size"`` with the largest position, in USD as far as the trades say. Both
                 need trades, not ids, and read all of them first.
             on_unfilled: What to do with a trade whose entry is not filled, which the API refuses to close:
-                ``"cancel"`` it, after it was read anew, since it may be filled by now; ``"skip"`` it;
-                or order the close all the same (``"close"``), and cancel nothing.
+                ``"cancel"`` it, after it was read anew, since it may be filled by now; ``"skip"`` it, which
+                is no failure of the report; or order the close all the same (``"close"``).
             concurrency: Calls in flight at most.
             deadline: Seconds after which nothing more is sent. What is in flight then is let finish.
             dry_run: Order nothing and return the plan: what would be closed, cancelled or left alone, and
                 ``floor``, the seconds that the request limit takes for it. Ids are looked up first, by pages.
             wait: Follow the trades to their end: until the deadline, or for 10 minutes.
             on_progress: Called after each verdict with the number of verdicts so far, the number of trades
-                (None if the iterable does not know) and the `Outcome`. A plain function or a coroutine
-                function; what it raises is logged.
+                (None if the iterable does not know) and the `Outcome`. A plain function that returns at
+                once, or a coroutine function, which is told one verdict after the other, and 10 s after the
+                last one no more. What it raises is logged; nothing waits for it.
 
         Raises:
             ValueError: An option cannot be used, or an item is no id and no trade; nothing was sent. From an
@@ -104,7 +105,7 @@ class SmartTrades(SmartTradeCalls):
         check_order(order)
         read = partial(read_items, trades, order=order)
         if dry_run:
-            return await self._plan(read, on_unfilled)
+            return await self._plan(read, on_unfilled, Errand())
         errand = Errand()
         batch = self._closing(
             read,
@@ -122,7 +123,7 @@ class SmartTrades(SmartTradeCalls):
         trades: IdsOrTrades,
         /,
         *,
-        order: Order = "given",
+        order: ClosingOrder = "given",
         on_unfilled: OnUnfilled = "cancel",
         concurrency: int = CONCURRENCY,
         deadline: float | None = None,
@@ -167,7 +168,7 @@ class SmartTrades(SmartTradeCalls):
         base: str | None = None,
         quote: str | None = None,
         predicate: Callable[[SmartTrade], bool] | None = None,
-        order: Order = "given",
+        order: ClosingOrder = "given",
         on_unfilled: OnUnfilled = "cancel",
         concurrency: int = CONCURRENCY,
         deadline: float | None = None,
@@ -196,7 +197,7 @@ class SmartTrades(SmartTradeCalls):
             deadline: As in `close_many`. Without one it ends after three rounds in a row that close nothing.
             dry_run: As in `close_many`.
             wait: As in `close_many`.
-            on_progress: As in `close_many`; it counts anew in each round.
+            on_progress: As in `close_many`; a trade that is tried again counts once.
 
         Raises:
             ValueError: An option cannot be used; nothing was sent.
@@ -227,20 +228,24 @@ class SmartTrades(SmartTradeCalls):
         async def read(items: Sequence[Item]) -> Sequence[Item]:
             return items
 
+        progress = None if on_progress is None else sweep.Progress(on_progress)
+
         async def close(items: list[Item], left: float | None) -> BatchReport:
+            if progress is not None:
+                progress.begin(items)
             batch = self._closing(
                 partial(read, items),
                 errand,
                 on_unfilled=on_unfilled,
                 concurrency=concurrency,
                 deadline=left,
-                on_progress=on_progress,
+                on_progress=progress,
             )
             return await batch.run()
 
         if dry_run:
             found = await look(None)
-            plan = await self._plan(partial(read, found.items), on_unfilled)
+            plan = await self._plan(partial(read, found.items), on_unfilled, errand)
             return replace(plan, outcomes=(*plan.outcomes, *found.unreadable))
         report = await sweep.Sweep(
             look,
@@ -489,9 +494,9 @@ class SmartTrades(SmartTradeCalls):
         self,
         read: Read,
         on_unfilled: OnUnfilled,
+        errand: Errand,
     ) -> BatchReport:
         began = self._session.clock()
-        errand = Errand()
         source = await read()
         items = [item async for item in each(source)]
         found = await follow.find(

@@ -103,8 +103,9 @@ class SmartTradeCalls:
         if account_id is not None and not _is_whole(account_id):
             raise ValueError(f"account_id must be a whole number, not {account_id!r}")
         for name, text in (("pair", pair), ("base", base), ("quote", quote)):
-            if text is not None and not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-                raise ValueError(f"{name} must be text, not {text!r}")
+            # An empty text would filter nothing: a variable that is not set must not select everything.
+            if text is not None and not (isinstance(text, str) and text.strip()):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+                raise ValueError(f"{name} must be None or a text that is not empty, not {text!r}")
         for name, instant in (("from_", from_), ("to", to)):
             if instant is not None and (not isinstance(instant, datetime) or instant.utcoffset() is None):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
                 raise ValueError(
