@@ -25,6 +25,15 @@ from threecommas_async.errors import (
     TransportError,
 )
 from threecommas_async.limits import EXPERT, PRO, STARTER, Limiter, LimitSnapshot, Pacer, RateLimit
+from threecommas_async.models.account import (
+    ActiveEntities,
+    Balance,
+    BalanceShare,
+    ConnectedAccount,
+    DisplayAmount,
+    LeverageBounds,
+    LeverageData,
+)
 from threecommas_async.models.decoding import Malformed, Page
 from threecommas_async.models.order import FundsOrder, SmartTradeOrder, SmartTradeUpdate, UpdatePosition
 from threecommas_async.models.order_groups import (
@@ -69,8 +78,9 @@ from threecommas_async.models.smart_trade_groups import (
 )
 from threecommas_async.models.status import Status, StatusCode
 from threecommas_async.models.trade import ReduceFundsInfo, Trade
+from threecommas_async.resources.accounts import Accounts
 from threecommas_async.resources.smart_trades import SmartTrades
-from threecommas_async.resources.walk import SmartTradeWalk
+from threecommas_async.resources.walk import AccountWalk, SmartTradeWalk
 from threecommas_async.signing import HmacCredentials, RsaCredentials
 from threecommas_async.wire import Response
 
@@ -80,21 +90,30 @@ __all__ = [
     "STARTER",
     "APIStatusError",
     "Account",
+    "AccountWalk",
+    "Accounts",
+    "ActiveEntities",
     "Amount",
     "Attempt",
     "AuthenticationError",
+    "Balance",
+    "BalanceShare",
     "BannedError",
     "BatchInterruptedError",
     "BatchReport",
     "ClientStateError",
     "Conditional",
+    "ConnectedAccount",
     "CurrentPrice",
     "DecodeError",
+    "DisplayAmount",
     "Endpoint",
     "FundsOrder",
     "HmacCredentials",
     "InvalidRequestError",
     "Leverage",
+    "LeverageBounds",
+    "LeverageData",
     "LimitSnapshot",
     "LimitWaitError",
     "Limiter",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from threecommas_async import signing
 from threecommas_async.endpoints import BASE_URL
 from threecommas_async.limits import GENERAL, Limiter, Pacer, RateLimit
+from threecommas_async.resources.accounts import Accounts
 from threecommas_async.resources.smart_trades import SmartTrades
 from threecommas_async.session import Session
 from threecommas_async.transport import Transport, read_base_url, read_proxy
@@ -79,9 +80,11 @@ class ThreeCommas:
 
     Attributes:
         smart_trades: The calls on SmartTrades.
+        accounts: The calls on connected accounts.
     """
 
     smart_trades: SmartTrades
+    accounts: Accounts
     _name = "not made yet"
 
     def __init__(
@@ -123,6 +126,7 @@ class ThreeCommas:
             on_attempt=on_attempt,
         )
         self.smart_trades = SmartTrades(self._session)
+        self.accounts = Accounts(self._session)
         self._name = f"{mode} {url}"
 
     @classmethod
@@ -202,6 +206,7 @@ class ThreeCommas:
         session = self._session.with_options(timeout=timeout, max_wait=max_wait)
         view._session = session  # noqa: SLF001 - a copy of its own
         view.smart_trades = self.smart_trades.with_session(session)
+        view.accounts = self.accounts.with_session(session)
         return view
 
     @property

@@ -394,7 +394,7 @@ class Session:
         orders: Page[Trade] = Page()
         if read_back.orders is not None:
             orders = await calls.call(read_back.orders, path={"smart_trade_id": id}, deadline=deadline)
-        entity = await calls.call(read_back.endpoint, path={"id": id}, deadline=deadline)
+        entity = await calls.call(read_back.endpoint, path=read_back.path(id), deadline=deadline)
         shows = read_back.shows
         return entity if shows is not None and shows(entity, orders, path) else None
 
@@ -404,14 +404,14 @@ class Session:
         history.lost(self._clock(), self._now())
         try:
             return await self._urgent().call(
-                read_back.endpoint, path={"id": path[read_back.parameter]}, deadline=deadline
+                read_back.endpoint, path=read_back.path(path[read_back.parameter]), deadline=deadline
             )
         except asyncio.CancelledError:
             self._remember(history)
             raise
         except errors.ThreeCommasError as problem:
             raise retry.unknown(
-                history, f"204 No Content says that it was accepted, and reading the trade failed: {problem}"
+                history, f"204 No Content says that it was accepted, and reading it failed: {problem}"
             ) from problem
 
     async def _pause(self, seconds: float, deadline: Deadline) -> None:

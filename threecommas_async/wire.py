@@ -194,7 +194,8 @@ def read(
         value: Any = endpoint.decode(response.body)
         if not path or (subject := endpoint.subject) is None or value.id == path[subject]:
             return cast("T", value)
-        what = f"it is about another trade, {value.id}"
+        entity = "account" if subject == "account_id" else "trade"
+        what = f"it is about another {entity}, {value.id}"
     except DECODING_ERRORS as problem:
         what = "an empty body" if not response.body.strip() else f"{type(problem).__name__}: {problem}"
     raise errors.DecodeError(

@@ -19,6 +19,15 @@ from aiohttp import web
 
 from threecommas_async import endpoints
 from threecommas_async.endpoints import BASE_URL, Permission
+from threecommas_async.sandbox.account_calls import (
+    active_entities,
+    balance_shares,
+    balance_table,
+    get_account,
+    leverage_data,
+    page_of_accounts,
+    rename_account,
+)
 from threecommas_async.sandbox.faults import Fault, RareFault
 from threecommas_async.sandbox.keys import FORM
 from threecommas_async.sandbox.parameters import from_form, merged
@@ -242,6 +251,14 @@ _CALLS: Final[Mapping[Endpoint[Any], Call]] = {
     endpoints.LIST_TRADES: lambda exchange, now, ids, _: exchange.list_trades(now, *ids),
     endpoints.CLOSE_TRADE: lambda exchange, now, ids, _: exchange.close_trade(now, *ids),
     endpoints.CANCEL_TRADE: lambda exchange, now, ids, _: exchange.cancel_trade(now, *ids),
+    endpoints.LIST_ACCOUNTS: lambda exchange, now, _, sent: page_of_accounts(exchange, now, sent),
+    endpoints.GET_ACCOUNT: lambda exchange, now, ids, _: get_account(exchange, now, *ids),
+    endpoints.ACTIVE_ENTITIES: lambda exchange, now, ids, _: active_entities(exchange, now, *ids),
+    endpoints.LEVERAGE_DATA: lambda exchange, now, ids, _: leverage_data(exchange, now, *ids),
+    endpoints.PIE_CHART_DATA: lambda exchange, now, ids, _: balance_shares(exchange, now, *ids),
+    endpoints.TABLE_DATA: lambda exchange, now, ids, _: balance_table(exchange, now, *ids),
+    endpoints.LOAD_BALANCES: lambda exchange, now, ids, _: get_account(exchange, now, *ids),
+    endpoints.RENAME_ACCOUNT: lambda exchange, now, ids, sent: rename_account(exchange, now, ids[0], sent),
 }
 _NUMBER: Final = re.compile(r"\d{1,18}", re.ASCII)
 _ID: Final = re.compile(r"\{\w+\}")

@@ -13,7 +13,12 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from threecommas_async.models.status import CLOSEABLE, StatusCode
-from threecommas_async.sandbox.accounts import FUTURES_ACCOUNT, PAPER_ACCOUNT, REAL_ACCOUNT
+from threecommas_async.sandbox.accounts import (
+    FUTURES_ACCOUNT,
+    PAPER_ACCOUNT,
+    REAL_ACCOUNT,
+    WALLET_ACCOUNT,
+)
 from threecommas_async.sandbox.create import check_rules, read_order
 from threecommas_async.sandbox.engine import Engine
 from threecommas_async.sandbox.funds import check_funds, check_reduction, max_reduction, read_funds
@@ -70,7 +75,12 @@ class Exchange:
         self,
         *,
         epoch: datetime = datetime(2025, 1, 1, tzinfo=UTC),
-        accounts: Sequence[Account] = (PAPER_ACCOUNT, REAL_ACCOUNT, FUTURES_ACCOUNT),
+        accounts: Sequence[Account] = (
+            PAPER_ACCOUNT,
+            REAL_ACCOUNT,
+            FUTURES_ACCOUNT,
+            WALLET_ACCOUNT,
+        ),
         tickers: Mapping[str, Ticker] = TICKERS,
         walk: Walk | None = None,
         delays: Delays | None = None,
@@ -163,6 +173,8 @@ class Exchange:
         order = read_order(parameters, self.accounts)
         if order.account_id not in self.accounts:
             raise foreign_account()
+        if not self.accounts[order.account_id].smart_trading:
+            raise invalid(422, {"account_id": ["is invalid"]})
         if order.pair not in RULES or order.pair not in self.tickers:
             raise invalid(422, {"pair": ["is invalid"]})
         check_rules(order, entry_price(order, self.tickers[order.pair]), RULES[order.pair])
