@@ -5,14 +5,18 @@ from threecommas_async.batch import BatchReport, Outcome, Verdict
 from threecommas_async.client import ThreeCommas
 from threecommas_async.endpoints import Endpoint, Permission, Replay
 from threecommas_async.errors import (
+    AccountError,
     APIStatusError,
     AuthenticationError,
     BannedError,
     BatchInterruptedError,
     ClientStateError,
     DecodeError,
+    DryRunError,
+    GuardError,
     InvalidRequestError,
     LimitWaitError,
+    ModeMismatchError,
     NotEndedError,
     NotFoundError,
     NotSentError,
@@ -20,6 +24,7 @@ from threecommas_async.errors import (
     PermissionDeniedError,
     PlanLimitError,
     RateLimitedError,
+    ReadOnlyError,
     ServerError,
     ThreeCommasError,
     TransportError,
@@ -82,7 +87,7 @@ from threecommas_async.resources.accounts import Accounts
 from threecommas_async.resources.smart_trades import SmartTrades
 from threecommas_async.resources.walk import AccountWalk, SmartTradeWalk
 from threecommas_async.signing import HmacCredentials, RsaCredentials
-from threecommas_async.wire import Response
+from threecommas_async.wire import PreparedRequest, Response
 
 __all__ = [
     "EXPERT",
@@ -90,6 +95,7 @@ __all__ = [
     "STARTER",
     "APIStatusError",
     "Account",
+    "AccountError",
     "AccountWalk",
     "Accounts",
     "ActiveEntities",
@@ -107,8 +113,10 @@ __all__ = [
     "CurrentPrice",
     "DecodeError",
     "DisplayAmount",
+    "DryRunError",
     "Endpoint",
     "FundsOrder",
+    "GuardError",
     "HmacCredentials",
     "InvalidRequestError",
     "Leverage",
@@ -120,6 +128,7 @@ __all__ = [
     "Malformed",
     "Margin",
     "MarketClose",
+    "ModeMismatchError",
     "NotEndedError",
     "NotFoundError",
     "NotSentError",
@@ -141,10 +150,12 @@ __all__ = [
     "PermissionDeniedError",
     "PlanLimitError",
     "Position",
+    "PreparedRequest",
     "Price",
     "Profit",
     "RateLimit",
     "RateLimitedError",
+    "ReadOnlyError",
     "ReduceFunds",
     "ReduceFundsInfo",
     "ReduceFundsStep",

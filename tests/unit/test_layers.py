@@ -24,6 +24,8 @@ LAYERS = (
     "attempt",
     "gate",
     "recording",
+    "mode",
+    "guard",
     "session",
     "created",
     "batch",

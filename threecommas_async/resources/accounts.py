@@ -7,6 +7,8 @@ import logging
 from typing import TYPE_CHECKING, Self
 
 from threecommas_async import endpoints
+from threecommas_async.errors import NotFoundError
+from threecommas_async.guard import unknown_account
 from threecommas_async.resources.walk import PAGE_SIZE, AccountWalk
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ class Accounts:
         found = await self._session.call(endpoints.LIST_ACCOUNTS, query=query)
         for bad in found.malformed:
             _log.warning("account %s on page %d cannot be read: %s", bad.id or "without id", page, bad.fault)
+        self._session.book.learn(found)
         return found
 
     def iterate(self) -> AccountWalk:
@@ -87,7 +90,23 @@ class Accounts:
         Raises:
             NotFoundError: No such account for this key (not documented; so answer the other account calls).
         """
-        return await self._session.call(endpoints.GET_ACCOUNT, path={"account_id": account_id})
+        account = await self._session.call(endpoints.GET_ACCOUNT, path={"account_id": account_id})
+        self._session.book.learn(account)
+        return account
+
+    async def known(self, account_id: int, /) -> ConnectedAccount:
+        """Return an account as this client has read it last; read it if it has not, once for all who ask.
+
+        Raises:
+            AccountError: No such account for this key.
+        """
+        record = self._session.book.record(account_id)
+        if record is not None:
+            return record
+        try:
+            return await self._session.book.look_up_account(account_id, self._session.call)
+        except NotFoundError as problem:
+            raise unknown_account(account_id) from problem
 
     async def active_entities(self, account_id: int, /) -> ActiveEntities:
         """Count what is at work on an account: SmartTrades, bots, deals, orders.

@@ -222,6 +222,7 @@ class SmartTrades:
         Raises:
             ValueError: The order breaks documented rules, the reference cannot be used, belongs to another
                 order, or does not fit into the note; nothing was sent.
+            AccountError: The account was read before and takes no SmartTrades; nothing was sent.
             InvalidRequestError: The order was refused; ``attributes`` say which value and why.
             PermissionDeniedError: The account is not yours, or the key may not trade.
             OutcomeUnknownError: The answer was lost, and looking for the order, if it has a reference, could
@@ -230,6 +231,7 @@ class SmartTrades:
         _check_request("the order", order, SmartTradeOrder)
         if validate:
             rules.check_order(order)
+        self._session.book.check_smart_trading(order.account_id)
         if reference is None:
             return await self._session.call(endpoints.CREATE_SMART_TRADE, body=order)
         return await created.place(self._session, self._references.placement(order, reference))

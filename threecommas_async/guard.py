@@ -1,0 +1,174 @@
+"""What a client was told not to do: decided for each write before it is sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from threecommas_async import errors
+from threecommas_async.endpoints import CREATE_SMART_TRADE
+from threecommas_async.mode import Target, target_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import msgspec
+
+    from threecommas_async.endpoints import Endpoint
+    from threecommas_async.mode import AccountBook, Reader
+
+_SAYS_ENOUGH: Final = (
+    errors.AuthenticationError,
+    errors.BannedError,
+    errors.ClientStateError,
+    errors.LimitWaitError,
+    errors.PlanLimitError,
+    errors.RateLimitedError,
+)
+"""Failures of a look-up that the write would have met as well."""
+
+
+class Admission:
+    """The leave to send one write.
+
+    Args:
+        guard: Who gave it.
+        endpoint: The row of the call.
+        target: What the write is about.
+    """
+
+    __slots__ = ("_endpoint", "_guard", "_target", "may_have_left")
+
+    def __init__(self, guard: Guard, endpoint: Endpoint[Any], target: Target) -> None:
+        self._guard = guard
+        self._endpoint = endpoint
+        self._target = target
+        self.may_have_left: bool = False
+
+    def confirm(self) -> None:
+        """Say that an attempt leaves now.
+
+        Raises:
+            ModeMismatchError: By what was learnt since, it is not for a paper account.
+        """
+        self._guard.check_mode(self._endpoint, self._target)
+        self.may_have_left = True
+
+
+class Guard:
+    """Decides whether a write may be sent.
+
+    Args:
+        book: What is known of accounts, for a client that writes to paper accounts only; None for any.
+        read_only: Nothing is written at all.
+    """
+
+    def __init__(self, *, book: AccountBook | None = None, read_only: bool = False) -> None:
+        self._book = book
+        self._read_only = read_only
+
+    async def admit(
+        self, endpoint: Endpoint[Any], path: Mapping[str, int], body: msgspec.Struct | None, read: Reader
+    ) -> Admission:
+        """Return the leave to send a write.
+
+        Args:
+            endpoint: The row of the call.
+            path: Values of the path template.
+            body: Request body.
+            read: Looks up what is not known.
+
+        Raises:
+            ReadOnlyError: The client does not write.
+            ModeMismatchError: It is not for a paper account, or that could not be found out.
+            AccountError: There is no such account, or it takes no SmartTrades.
+            ThreeCommasError: A look-up ended in a way that the write would have met as well.
+        """
+        if self._read_only:
+            raise errors.ReadOnlyError(
+                f"nothing was sent: {endpoint} is a write, and the client was made with read_only=True",
+                endpoint=endpoint,
+            )
+        target = target_of(endpoint, path, body)
+        if self._book is not None:
+            await self._find_out(self._book, endpoint, target, read)
+            self.check_mode(endpoint, target)
+            if endpoint is CREATE_SMART_TRADE and target.account_id is not None:
+                self._book.check_smart_trading(target.account_id)
+        return Admission(self, endpoint, target)
+
+    def check_mode(self, endpoint: Endpoint[Any], target: Target) -> None:
+        """Raise unless a write is known to be for a paper account, where it has to be.
+
+        Raises:
+            ModeMismatchError: It is for another account, or that is not known.
+        """
+        if self._book is None or (verdict := self._book.is_paper(target)) is True:
+            return
+        if verdict is None:
+            reason = "no answer says whether its account is a paper account"
+        else:
+            reason = "its account is not a paper account"
+        raise _mismatch(endpoint, self._located(self._book, target), reason, is_known=verdict is False)
+
+    async def _find_out(
+        self, book: AccountBook, endpoint: Endpoint[Any], target: Target, read: Reader
+    ) -> None:
+        trade_id = target.trade_id
+        if book.is_paper(target) is None and trade_id is not None and book.home(trade_id) is None:
+            try:
+                await book.look_up_trade(trade_id, read)
+            except (errors.NotFoundError, *_SAYS_ENOUGH):
+                raise
+            except errors.ThreeCommasError as problem:
+                raise _not_found_out(endpoint, target, problem) from problem
+        located = self._located(book, target)
+        if book.is_paper(target) is None and located.account_id is not None:
+            try:
+                await book.look_up_account(located.account_id, read)
+            except _SAYS_ENOUGH:
+                raise
+            except errors.NotFoundError as problem:
+                raise unknown_account(located.account_id, endpoint) from problem
+            except errors.ThreeCommasError as problem:
+                raise _not_found_out(endpoint, located, problem) from problem
+
+    @staticmethod
+    def _located(book: AccountBook, target: Target) -> Target:
+        home = None if target.trade_id is None else book.home(target.trade_id)
+        return target if home is None else target._replace(account_id=home.account_id)
+
+
+def unknown_account(account_id: int, endpoint: Endpoint[Any] | None = None) -> errors.AccountError:
+    """Return the error for an account that the API does not know."""
+    return errors.AccountError(
+        f"nothing was sent: this key has no account {account_id} (client.accounts.iterate() lists them)",
+        endpoint=endpoint,
+        account_id=account_id,
+        reason="unknown",
+    )
+
+
+def _not_found_out(
+    endpoint: Endpoint[Any], target: Target, problem: errors.ThreeCommasError
+) -> errors.ModeMismatchError:
+    advice = ""
+    if isinstance(problem, errors.PermissionDeniedError):
+        advice = (
+            "; allow the key to read accounts and SmartTrades, or name its paper accounts: paper_accounts={…}"
+        )
+    reason = f"whether its account is a paper account could not be found out ({problem}){advice}"
+    return _mismatch(endpoint, target, reason, is_known=False)
+
+
+def _mismatch(
+    endpoint: Endpoint[Any], target: Target, reason: str, *, is_known: bool
+) -> errors.ModeMismatchError:
+    where = "" if target.account_id is None else f" on account {target.account_id}"
+    which = "" if target.trade_id is None else f" for SmartTrade {target.trade_id}"
+    return errors.ModeMismatchError(
+        f'nothing was sent: mode="paper", and {endpoint}{which}{where} is refused: {reason}',
+        endpoint=endpoint,
+        account_id=target.account_id,
+        smart_trade_id=target.trade_id,
+        is_known=is_known,
+    )
