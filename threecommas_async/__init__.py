@@ -25,6 +25,7 @@ from threecommas_async.errors import (
     PlanLimitError,
     RateLimitedError,
     ReadOnlyError,
+    RiskLimitError,
     ServerError,
     ThreeCommasError,
     TransportError,
@@ -86,6 +87,7 @@ from threecommas_async.models.trade import ReduceFundsInfo, Trade
 from threecommas_async.resources.accounts import Accounts
 from threecommas_async.resources.smart_trades import SmartTrades
 from threecommas_async.resources.walk import AccountWalk, SmartTradeWalk
+from threecommas_async.risk import RiskLimits
 from threecommas_async.signing import HmacCredentials, RsaCredentials
 from threecommas_async.wire import PreparedRequest, Response
 
@@ -161,6 +163,8 @@ __all__ = [
     "ReduceFundsStep",
     "Replay",
     "Response",
+    "RiskLimitError",
+    "RiskLimits",
     "RsaCredentials",
     "ServerError",
     "SmartTrade",

@@ -16,6 +16,7 @@ from threecommas_async.limits import GENERAL, Limiter, Pacer, RateLimit
 from threecommas_async.mode import AccountBook, PaperWatch
 from threecommas_async.resources.accounts import Accounts
 from threecommas_async.resources.smart_trades import SmartTrades
+from threecommas_async.risk import Rails, RiskLimits
 from threecommas_async.session import Session
 from threecommas_async.transport import Transport, read_base_url, read_proxy
 
@@ -83,6 +84,7 @@ class ThreeCommas:
         read_only: Refuse every write with `ReadOnlyError`.
         dry_run: Send no write: build, check and sign it, and raise a `DryRunError` that holds the request.
             Reads go out. See `preview` for a single call.
+        risk: Bounds for the orders of this client, its views included; None is none. See `RiskLimits`.
         on_attempt: Called with an `Attempt` after each attempt of each call, looks at what became of a lost
             answer included. A plain function that returns at once; what it raises is logged.
 
@@ -115,11 +117,12 @@ class ThreeCommas:
         paper_accounts: Collection[int] = (),
         read_only: bool = False,
         dry_run: bool = False,
+        risk: RiskLimits | None = None,
         on_attempt: Callable[[Attempt], object] | None = None,
     ) -> None:
         try:
             _check_options(mode, timeout, max_wait, limits, on_attempt)
-            _check_guards(mode, paper_accounts, read_only=read_only, dry_run=dry_run)
+            _check_guards(mode, paper_accounts, risk, read_only=read_only, dry_run=dry_run)
             limiter: Pacer = Limiter(limits or GENERAL) if isinstance(limits, RateLimit | None) else limits
             credentials = signing.make_credentials(
                 api_key, api_secret, rsa_private_key, json_payload=json_payload
@@ -130,7 +133,12 @@ class ThreeCommas:
             # A traceback that shows locals must not show these.
             del api_key, api_secret, rsa_private_key, proxy, base_url
         book, is_paper = AccountBook(paper_accounts), mode == "paper"
-        needs_guard = is_paper or read_only
+        guard = Guard(
+            book=book if is_paper else None,
+            read_only=read_only,
+            rails=None if risk is None else Rails(risk),
+        )
+        needs_guard = is_paper or read_only or risk is not None
         made = Session(
             credentials,
             transport,
@@ -141,7 +149,7 @@ class ThreeCommas:
             max_wait=MAX_WAIT if max_wait is None else max_wait,
             patience=max_wait,
             on_attempt=on_attempt,
-            guard=Guard(book=book if is_paper else None, read_only=read_only) if needs_guard else None,
+            guard=guard if needs_guard else None,
             book=book,
             notice=_learn(book) if is_paper else PaperWatch().notice,
         )
@@ -310,7 +318,9 @@ def _check_options(
         raise ValueError(f"on_attempt must be a plain function, not {on_attempt!r}")
 
 
-def _check_guards(mode: str, paper_accounts: Collection[int], *, read_only: bool, dry_run: bool) -> None:
+def _check_guards(
+    mode: str, paper_accounts: Collection[int], risk: object, *, read_only: bool, dry_run: bool
+) -> None:
     for name, value in (("read_only", read_only), ("dry_run", dry_run)):
         if not isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
             raise ValueError(f"{name} must be True or False, not {value!r}")
@@ -320,6 +330,8 @@ def _check_guards(mode: str, paper_accounts: Collection[int], *, read_only: bool
         )
     if paper_accounts and mode != "paper":
         raise ValueError('paper_accounts is for mode="paper"')
+    if risk is not None and not isinstance(risk, RiskLimits):
+        raise ValueError(f"risk must be RiskLimits, not {risk!r}")
 
 
 def _learn(book: AccountBook) -> Callable[[Endpoint[Any], object], None]:

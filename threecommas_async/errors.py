@@ -8,6 +8,7 @@
     ├── GuardError                the client was told not to do that; nothing was sent
     │   ├── ReadOnlyError         it does not write at all
     │   ├── ModeMismatchError     it is for paper accounts, and this is none, or nobody knows
+    │   ├── RiskLimitError        the order would pass one of the client's own bounds
     │   ├── AccountError          the account is unknown, or takes no SmartTrades
     │   └── DryRunError           it shows what it would send, and sends nothing
     ├── TransportError            no complete answer
@@ -112,6 +113,30 @@ class ModeMismatchError(GuardError):
         self.account_id = account_id
         self.smart_trade_id = smart_trade_id
         self.is_known = is_known
+
+
+class RiskLimitError(GuardError):
+    """The order would pass one of the bounds of the client's `RiskLimits`, or that cannot be told.
+
+    Attributes:
+        limit: The name of the bound, such as ``max_quote_per_hour``.
+        value: What it would come to with this order; None where that is not known.
+        bound: What is allowed.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        endpoint: Endpoint[Any] | None = None,
+        limit: str = "",
+        value: object = None,
+        bound: object = None,
+    ) -> None:
+        super().__init__(message, endpoint=endpoint)
+        self.limit = limit
+        self.value = value
+        self.bound = bound
 
 
 class AccountError(GuardError):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from threecommas_async.endpoints import Endpoint
     from threecommas_async.mode import AccountBook, Reader
+    from threecommas_async.risk import Rails, Reservation
 
 _SAYS_ENOUGH: Final = (
     errors.AuthenticationError,
@@ -34,15 +35,26 @@ class Admission:
         guard: Who gave it.
         endpoint: The row of the call.
         target: What the write is about.
+        rails: Who reserved its share of the bounds; None where nobody did.
+        share: The share.
     """
 
-    __slots__ = ("_endpoint", "_guard", "_target", "may_have_left")
+    __slots__ = ("_endpoint", "_guard", "_may_have_left", "_rails", "_share", "_target")
 
-    def __init__(self, guard: Guard, endpoint: Endpoint[Any], target: Target) -> None:
+    def __init__(
+        self,
+        guard: Guard,
+        endpoint: Endpoint[Any],
+        target: Target,
+        rails: Rails | None = None,
+        share: Reservation | None = None,
+    ) -> None:
         self._guard = guard
         self._endpoint = endpoint
         self._target = target
-        self.may_have_left: bool = False
+        self._rails = rails
+        self._share = share
+        self._may_have_left = False
 
     def confirm(self) -> None:
         """Say that an attempt leaves now.
@@ -51,7 +63,23 @@ class Admission:
             ModeMismatchError: By what was learnt since, it is not for a paper account.
         """
         self._guard.check_mode(self._endpoint, self._target)
-        self.may_have_left = True
+        self._may_have_left = True
+
+    def carried_out(self, value: object) -> None:
+        """Say that the write was answered, and how."""
+        if self._rails is not None and self._share is not None:
+            self._rails.settle(self._share, value)
+
+    def failed(self, problem: BaseException) -> None:
+        """Say that the write ended with an error: if it was certainly not carried out, its share is free."""
+        if self._rails is None or self._share is None:
+            return
+        is_definite = isinstance(problem, errors.ThreeCommasError | ValueError)
+        is_unknown = isinstance(problem, errors.OutcomeUnknownError)
+        if not self._may_have_left or (is_definite and not is_unknown):
+            self._rails.give_back(self._share)
+        else:
+            self._rails.settle(self._share, None)
 
 
 class Guard:
@@ -60,11 +88,15 @@ class Guard:
     Args:
         book: What is known of accounts, for a client that writes to paper accounts only; None for any.
         read_only: Nothing is written at all.
+        rails: Keeps the client's own bounds; None where it has none.
     """
 
-    def __init__(self, *, book: AccountBook | None = None, read_only: bool = False) -> None:
+    def __init__(
+        self, *, book: AccountBook | None = None, read_only: bool = False, rails: Rails | None = None
+    ) -> None:
         self._book = book
         self._read_only = read_only
+        self._rails = rails
 
     async def admit(
         self, endpoint: Endpoint[Any], path: Mapping[str, int], body: msgspec.Struct | None, read: Reader
@@ -81,6 +113,7 @@ class Guard:
             ReadOnlyError: The client does not write.
             ModeMismatchError: It is not for a paper account, or that could not be found out.
             AccountError: There is no such account, or it takes no SmartTrades.
+            RiskLimitError: It would pass a bound of the client.
             ThreeCommasError: A look-up ended in a way that the write would have met as well.
         """
         if self._read_only:
@@ -94,7 +127,10 @@ class Guard:
             self.check_mode(endpoint, target)
             if endpoint is CREATE_SMART_TRADE and target.account_id is not None:
                 self._book.check_smart_trading(target.account_id)
-        return Admission(self, endpoint, target)
+        if self._rails is None:
+            return Admission(self, endpoint, target)
+        share = await self._rails.reserve(endpoint, path, body, read)
+        return Admission(self, endpoint, target, self._rails, share)
 
     def check_mode(self, endpoint: Endpoint[Any], target: Target) -> None:
         """Raise unless a write is known to be for a paper account, where it has to be.

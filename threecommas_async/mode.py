@@ -36,7 +36,14 @@ _log = logging.getLogger("threecommas_async.mode")
 class Reader(Protocol):
     """Makes a call that changes nothing."""
 
-    def __call__(self, endpoint: Endpoint[T], /, *, path: Mapping[str, int]) -> Awaitable[T]: ...
+    def __call__(
+        self,
+        endpoint: Endpoint[T],
+        /,
+        *,
+        path: Mapping[str, int] | None = None,
+        query: Mapping[str, object] | None = None,
+    ) -> Awaitable[T]: ...
 
 
 class Target(NamedTuple):

@@ -271,18 +271,26 @@ class Session:
         calls = self._urgent() if endpoint.is_exit else self
         admission = await guard.admit(endpoint, path or {}, body, partial(calls.call, deadline=deadline))
         if self._dry_run:
-            raise errors.DryRunError(
+            shown = errors.DryRunError(
                 f"nothing was sent: {endpoint} was a dry run", endpoint=endpoint, request=signed.masked()
             )
-        return await self.call(
-            endpoint,
-            path=path,
-            query=query,
-            body=body,
-            finder=finder,
-            deadline=deadline,
-            confirm=admission.confirm,
-        )
+            admission.failed(shown)
+            raise shown
+        try:
+            value = await self.call(
+                endpoint,
+                path=path,
+                query=query,
+                body=body,
+                finder=finder,
+                deadline=deadline,
+                confirm=admission.confirm,
+            )
+        except BaseException as problem:
+            admission.failed(problem)
+            raise
+        admission.carried_out(value)
+        return value
 
     async def close(self) -> None:
         """Close the transport. Calls that wait for a permit end with `ClientStateError` in their turn."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import pickle
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +21,8 @@ from threecommas_async import (
     Permission,
     PermissionDeniedError,
     ReadOnlyError,
+    RiskLimitError,
+    RiskLimits,
     SmartTradeOrder,
     SmartTradeUpdate,
     ThreeCommas,
@@ -290,9 +293,38 @@ async def test_a_single_call_can_be_previewed(mode: str, sandbox: Sandbox) -> No
     assert len(sandbox.ledger) == 1
 
 
+@pytest.mark.parametrize("mode", ["real", "paper"])
+async def test_a_client_with_limits_sends_what_is_within_them(mode: str, sandbox: Sandbox) -> None:
+    limits = RiskLimits(
+        max_open_trades=7,
+        max_quote_per_order={"USDT": 100},
+        pairs=["USDT_DOGE"],
+        accounts=[PAPER],
+        price_of=lambda _: Decimal("0.5"),
+    )
+    async with ThreeCommas(**sandbox.credentials(mode=mode, risk=limits)) as client:
+        view = client.with_options(timeout=5)
+        for _ in range(2):  # A dry run takes no share.
+            await client.preview(lambda dry: dry.smart_trades.create(order(PAPER)))
+        created = await client.smart_trades.create(order(PAPER))
+        await view.smart_trades.create(order(PAPER), reference="r")
+        assert (await client.smart_trades.create(order(PAPER), reference="r")).reference == "r"
+        with pytest.raises(RiskLimitError, match="max_open_trades: 8 where 7 is allowed") as refused:
+            await client.smart_trades.create(order(PAPER))
+        assert refused.value.endpoint is not None
+        assert pickle.loads(pickle.dumps(refused.value)).bound == 7
+        with pytest.raises(RiskLimitError, match="max_quote_per_order"):
+            await client.smart_trades.add_funds(created.id, units=10**6)
+        other = SmartTradeOrder.simple_buy(account_id=PAPER, pair="USDT_BTC", units="0.01")
+        with pytest.raises(RiskLimitError, match="pairs"):
+            await client.smart_trades.create(other)
+    assert [entry.action for entry in sandbox.ledger] == ["create", "create"]
+
+
 @pytest.mark.parametrize(
     "options",
     [
+        {"risk": {"max_open_trades": 5}},
         {"paper_accounts": ["5"]},
         {"paper_accounts": [True]},
         {"paper_accounts": [0]},
@@ -307,7 +339,7 @@ def test_an_option_that_cannot_be_used_is_refused(options: dict[str, Any]) -> No
 
 
 def test_a_refusal_of_the_client_itself_is_of_one_kind() -> None:
-    kinds = {ReadOnlyError, ModeMismatchError, AccountError, DryRunError}
+    kinds = {ReadOnlyError, ModeMismatchError, AccountError, RiskLimitError, DryRunError}
     assert all(issubclass(kind, GuardError) for kind in kinds)
     with pytest.raises(AttributeError):
         _ = DryRunError("x").request

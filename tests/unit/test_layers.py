@@ -25,6 +25,7 @@ LAYERS = (
     "gate",
     "recording",
     "mode",
+    "risk",
     "guard",
     "session",
     "created",

@@ -138,8 +138,10 @@ class Reads:
     def __init__(self) -> None:
         self.count = 0
 
-    def __call__(self, endpoint: endpoints.Endpoint[Any], /, *, path: Any) -> Awaitable[Any]:
-        assert endpoint is endpoints.GET_ACCOUNT
+    def __call__(
+        self, endpoint: endpoints.Endpoint[Any], /, *, path: Any = None, query: Any = None
+    ) -> Awaitable[Any]:
+        assert (endpoint, query) == (endpoints.GET_ACCOUNT, None)
         return self._answer(path)
 
     async def _answer(self, path: dict[str, int]) -> ConnectedAccount:

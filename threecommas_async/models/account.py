@@ -163,8 +163,8 @@ class ConnectedAccount(Struct, frozen=True, kw_only=True, gc=False):
     def is_paper(self) -> bool | None:
         """It is a paper account; None where the answer does not say.
 
-        Recorded answers name paper accounts so where a SmartTrade carries them; that ``market_code`` has the
-        same code is an assumption.
+        No documented answer shows one. Derived: a SmartTrade's ``account.type`` holds the codes that
+        ``market_code`` holds here (``binance_us``), and says ``paper_trading`` on paper accounts.
         """
         return None if self.market_code is None else self.market_code == PAPER
 

@@ -40,7 +40,9 @@ class SmartTrades:
     """The calls on SmartTrades: ``client.smart_trades``.
 
     All of them can raise the errors of `threecommas_async.errors`; docstrings name those that are
-    particular to the call. Ids are positional; durations are seconds.
+    particular to the call. What the client was told not to do (by ``mode``, ``read_only``, ``dry_run`` or
+    ``risk`` of the constructor) is a `GuardError` before anything is sent. Ids are positional; durations are
+    seconds.
     """
 
     def __init__(self, session: Session) -> None:
@@ -532,7 +534,8 @@ class SmartTrades:
 
         Args:
             trades: Ids or trades, from any iterable or asynchronous iterable; closed in its order, each once.
-                A trade that had ended when it was read costs no request.
+                A trade that had ended when it was read costs no request. With ``mode="paper"`` an id that no
+                answer has shown yet costs one request more.
             on_unfilled: What to do with a trade whose entry is not filled, which cannot be closed:
                 ``"cancel"`` it, or ``"skip"`` it. It is read anew before, since it may be filled by now.
             concurrency: Calls in flight at most.
