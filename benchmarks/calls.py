@@ -62,7 +62,7 @@ async def by_hand(session: aiohttp.ClientSession, origin: str, id: int) -> Smart
     """Close a trade with nothing but the libraries."""
     path = f"/public/api/v2/smart_trades/{id}/close_by_market"
     signature = hmac.new(SECRET.encode(), path.encode(), hashlib.sha256).hexdigest()
-    headers = {"Apikey": KEY, "Signature": signature, "Forced-Mode": "paper"}
+    headers = {"Apikey": KEY, "Signature": signature, "Forced-Mode": "real"}
     async with session.post(
         URL(origin + path, encoded=True), headers=headers, allow_redirects=False
     ) as response:
@@ -94,7 +94,7 @@ async def compare(origin: str) -> list[tuple[float, float]]:
             cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=30)
         ) as session,
         ThreeCommas(
-            KEY, SECRET, mode="paper", base_url=f"{origin}/public/api", limits=NEVER_REACHED
+            KEY, SECRET, mode="real", base_url=f"{origin}/public/api", limits=NEVER_REACHED
         ) as client,
     ):
 

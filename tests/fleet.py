@@ -304,7 +304,9 @@ class Fleet:
 
     def add_client(self, *, budget: int | None = None) -> ThreeCommas:
         api_key, secret = self.sandbox._keys.new_hmac(Grant())
-        options = self.sandbox.credentials(limits=NOT_BINDING, api_key=api_key, api_secret=secret)
+        options = self.sandbox.credentials(
+            mode="real", limits=NOT_BINDING, api_key=api_key, api_secret=secret
+        )
         client = ThreeCommas(**options)
         session, epoch = client._session, self.sandbox._exchange.epoch
         session._clock = self._loop.time

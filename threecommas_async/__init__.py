@@ -8,6 +8,7 @@ from threecommas_async.batch.items import ClosingOrder, IdsOrTrades
 from threecommas_async.client import Mode, ThreeCommas
 from threecommas_async.endpoints import Endpoint, Permission, Replay
 from threecommas_async.errors import (
+    AccountError,
     APIStatusError,
     AuthenticationError,
     BannedError,
@@ -15,15 +16,20 @@ from threecommas_async.errors import (
     BatchStoppedError,
     ClientStateError,
     DecodeError,
+    DryRunError,
+    GuardError,
     InvalidRequestError,
     LimitWaitError,
     MarketRulesError,
+    ModeMismatchError,
     NotFoundError,
     NotSentError,
     OutcomeUnknownError,
     PermissionDeniedError,
     PlanLimitError,
     RateLimitedError,
+    ReadOnlyError,
+    RiskLimitError,
     ServerError,
     ThreeCommasError,
     TransportError,
@@ -31,11 +37,17 @@ from threecommas_async.errors import (
 )
 from threecommas_async.limits import EXPERT, PRO, STARTER, Limiter, LimitSnapshot, Pacer, RateLimit
 from threecommas_async.market_rules import MarketRules
+from threecommas_async.models.account import (
+    ActiveEntities,
+    Balance,
+    BalanceShare,
+    ConnectedAccount,
+    DisplayAmount,
+)
 from threecommas_async.models.decoding import Malformed, Page
+from threecommas_async.models.leverage import LeverageBounds, LeverageData
 from threecommas_async.models.market import (
     CurrencyRates,
-    LeverageBounds,
-    LeverageData,
     Market,
     MarketFormField,
     MarketFormFields,
@@ -87,11 +99,13 @@ from threecommas_async.models.summary import TradeSummary
 from threecommas_async.models.trade import ReduceFundsInfo, Trade
 from threecommas_async.models.violation import RoundedNumber, RoundedOrder, Violation
 from threecommas_async.recording import Exchange
+from threecommas_async.resources.accounts import Accounts
 from threecommas_async.resources.many import SmartTrades
 from threecommas_async.resources.market_data import MarketData
+from threecommas_async.risk import RiskLimits
 from threecommas_async.signing import HmacCredentials, RsaCredentials
-from threecommas_async.walk import SmartTradeWalk
-from threecommas_async.wire import Response
+from threecommas_async.walk import AccountWalk, SmartTradeWalk
+from threecommas_async.wire import PreparedRequest, Response
 
 __all__ = [
     "EXPERT",
@@ -99,9 +113,15 @@ __all__ = [
     "STARTER",
     "APIStatusError",
     "Account",
+    "AccountError",
+    "AccountWalk",
+    "Accounts",
+    "ActiveEntities",
     "Amount",
     "Attempt",
     "AuthenticationError",
+    "Balance",
+    "BalanceShare",
     "BannedError",
     "Batch",
     "BatchInterruptedError",
@@ -110,12 +130,16 @@ __all__ = [
     "ClientStateError",
     "ClosingOrder",
     "Conditional",
+    "ConnectedAccount",
     "CurrencyRates",
     "CurrentPrice",
     "DecodeError",
+    "DisplayAmount",
+    "DryRunError",
     "Endpoint",
     "Exchange",
     "FundsOrder",
+    "GuardError",
     "HmacCredentials",
     "IdsOrTrades",
     "InvalidRequestError",
@@ -135,6 +159,7 @@ __all__ = [
     "MarketRules",
     "MarketRulesError",
     "Mode",
+    "ModeMismatchError",
     "NotFoundError",
     "NotSentError",
     "OnProgress",
@@ -158,15 +183,19 @@ __all__ = [
     "PermissionDeniedError",
     "PlanLimitError",
     "Position",
+    "PreparedRequest",
     "Price",
     "Profit",
     "RateLimit",
     "RateLimitedError",
+    "ReadOnlyError",
     "ReduceFunds",
     "ReduceFundsInfo",
     "ReduceFundsStep",
     "Replay",
     "Response",
+    "RiskLimitError",
+    "RiskLimits",
     "RoundedNumber",
     "RoundedOrder",
     "RsaCredentials",

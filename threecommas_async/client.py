@@ -9,25 +9,30 @@ from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
-from threecommas_async import signing
+from threecommas_async import errors, signing
 from threecommas_async.endpoints import BASE_URL
+from threecommas_async.guard import Guard
 from threecommas_async.limits import GENERAL, Limiter, Pacer, RateLimit
+from threecommas_async.mode import AccountBook, PaperWatch
+from threecommas_async.resources.accounts import Accounts
 from threecommas_async.resources.many import SmartTrades
 from threecommas_async.resources.market_data import MarketData
+from threecommas_async.risk import Rails, RiskLimits
 from threecommas_async.session import Session
 from threecommas_async.transport import Transport, read_base_url, read_proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Collection
     from contextlib import AbstractContextManager
     from types import TracebackType
 
     import aiohttp
 
     from threecommas_async.attempt import Attempt
+    from threecommas_async.endpoints import Endpoint
     from threecommas_async.errors import OutcomeUnknownError
     from threecommas_async.recording import Exchange
-    from threecommas_async.wire import Response
+    from threecommas_async.wire import PreparedRequest, Response
 
 Mode = Literal["real", "paper"]
 """Which accounts a client is made for."""
@@ -52,8 +57,11 @@ class ThreeCommas:
             Exactly one of ``api_secret`` and ``rsa_private_key`` is needed.
         mode: ``real`` or ``paper``. Sent with every request as ``Forced-Mode``: without it the API follows
             the switch in the user's web interface. The header was last documented in 2024-11, and users
-            have seen paper mode place real trades on a real account: it is no guard, use an account whose
-            type is ``paper_trading``.
+            have seen paper mode place real trades on a real account. So with ``paper`` a write is sent only
+            if its account is known to be a paper account, and refused with `ModeMismatchError` otherwise:
+            accounts are looked up once, and so is a SmartTrade that no answer has shown yet (one request for
+            such an id, or for a page of them in a batch; those of lists cost nothing). With ``real`` a write
+            on a paper account is sent, and logged once for each account.
         base_url: Where the API is. Plain ``http`` is taken on this machine's loopback only.
         limits: The request limit to keep; None is the published one, 100 requests a minute. `STARTER`, `PRO`
             and `EXPERT` are what plans are reported to have (5 and 50 a minute, reads only; 120). Clients of
@@ -74,6 +82,12 @@ class ThreeCommas:
         json_payload: How a JSON body joins the signed payload: ``"path?body"`` or ``"path+body"``. None is
             the form that is documented for the kind of key, ``path?body`` for HMAC and ``path+body`` for
             RSA. Public clients use both forms for both kinds.
+        paper_accounts: Ids of accounts that you know to be paper accounts, for ``mode="paper"`` and a key
+            that may not read accounts. An answer that says otherwise outweighs this.
+        read_only: Refuse every write with `ReadOnlyError`.
+        dry_run: Send no write: build, check and sign it, and raise a `DryRunError` that holds the request.
+            Reads go out. See `preview` for a single call.
+        risk: Bounds for the orders of this client, its views included; None is none. See `RiskLimits`.
         on_attempt: Called with an `Attempt` after each attempt of each call, looks at what became of a lost
             answer included. A plain function that returns at once; what it raises is logged.
 
@@ -82,10 +96,12 @@ class ThreeCommas:
 
     Attributes:
         smart_trades: The calls on SmartTrades.
+        accounts: The calls on connected accounts.
         market_data: The calls on market data: markets, pairs, rates and limits.
     """
 
     smart_trades: SmartTrades
+    accounts: Accounts
     market_data: MarketData
     _name = "not made yet"
 
@@ -103,10 +119,15 @@ class ThreeCommas:
         session: aiohttp.ClientSession | None = None,
         proxy: str | None = None,
         json_payload: signing.JsonPayload | None = None,
+        paper_accounts: Collection[int] = (),
+        read_only: bool = False,
+        dry_run: bool = False,
+        risk: RiskLimits | None = None,
         on_attempt: Callable[[Attempt], object] | None = None,
     ) -> None:
         try:
             _check_options(mode, timeout, max_wait, limits, on_attempt)
+            _check_guards(mode, paper_accounts, risk, read_only=read_only, dry_run=dry_run)
             limiter: Pacer = Limiter(limits or GENERAL) if isinstance(limits, RateLimit | None) else limits
             credentials = signing.make_credentials(
                 api_key, api_secret, rsa_private_key, json_payload=json_payload
@@ -116,7 +137,14 @@ class ThreeCommas:
         finally:
             # A traceback that shows locals must not show these.
             del api_key, api_secret, rsa_private_key, proxy, base_url
-        self._session = Session(
+        book, is_paper = AccountBook(paper_accounts), mode == "paper"
+        guard = Guard(
+            book=book if is_paper else None,
+            read_only=read_only,
+            rails=None if risk is None else Rails(risk),
+        )
+        needs_guard = is_paper or read_only or risk is not None
+        made = Session(
             credentials,
             transport,
             limiter,
@@ -126,9 +154,14 @@ class ThreeCommas:
             max_wait=MAX_WAIT if max_wait is None else max_wait,
             patience=max_wait,
             on_attempt=on_attempt,
+            guard=guard if needs_guard else None,
+            book=book,
+            notice=_learn(book) if is_paper else PaperWatch().notice,
         )
-        self.market_data = MarketData(self._session)
+        self._session = made.dry() if dry_run else made
         self._mode: Mode = mode
+        self.accounts = Accounts(self._session)
+        self.market_data = MarketData(self._session)
         self.smart_trades = SmartTrades(self._session, self.market_data)
         self._name = f"{mode} {url}"
 
@@ -224,12 +257,42 @@ class ThreeCommas:
             ValueError: An option cannot be used.
         """
         _check_times(1.0 if timeout is None else timeout, max_wait)
+        return self._view(self._session.with_options(timeout=timeout, max_wait=max_wait))
+
+    def _view(self, session: Session) -> Self:
         view = copy.copy(self)
-        session = self._session.with_options(timeout=timeout, max_wait=max_wait)
         view._session = session  # noqa: SLF001 - a copy of its own
         view.smart_trades = self.smart_trades.with_session(session)
         view.market_data = self.market_data.with_session(session)
+        view.accounts = self.accounts.with_session(session)
         return view
+
+    async def preview(self, call: Callable[[Self], Awaitable[object]], /) -> PreparedRequest:
+        """Return the write that a call would send, and do not send it.
+
+        The call is made on a view of this client that sends no writes: its arguments are checked, so are the
+        mode and whatever else this client was told not to do, and the request is built and signed. The reads
+        that this takes go out.
+
+        Args:
+            call: Takes the view and makes one call on it; whatever it does on this client itself is done.
+
+        Returns:
+            The request, key and signature masked.
+
+        Example::
+
+            request = await client.preview(lambda dry: dry.smart_trades.create(order))
+
+        Raises:
+            ValueError: The call ended and would have sent no write. That of a batch is in its report.
+            ThreeCommasError: What the call raises without sending.
+        """
+        try:
+            await call(self._view(self._session.dry()))
+        except errors.DryRunError as shown:
+            return shown.request
+        raise ValueError("the call ended and would have sent no write")
 
     @property
     def mode(self) -> Mode:
@@ -285,6 +348,26 @@ def _check_options(
         raise ValueError(f"limits must be a RateLimit or a limiter, not {limits!r}")
     if on_attempt is not None and (not callable(on_attempt) or iscoroutinefunction(on_attempt)):
         raise ValueError(f"on_attempt must be a plain function, not {on_attempt!r}")
+
+
+def _check_guards(
+    mode: str, paper_accounts: Collection[int], risk: object, *, read_only: bool, dry_run: bool
+) -> None:
+    for name, value in (("read_only", read_only), ("dry_run", dry_run)):
+        if not isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+            raise ValueError(f"{name} must be True or False, not {value!r}")
+    if not all(type(id) is int and id > 0 for id in paper_accounts):
+        raise ValueError(
+            f"paper_accounts must be ids of accounts, such as [32199203], not {paper_accounts!r}"
+        )
+    if paper_accounts and mode != "paper":
+        raise ValueError('paper_accounts is for mode="paper"')
+    if risk is not None and not isinstance(risk, RiskLimits):
+        raise ValueError(f"risk must be RiskLimits, not {risk!r}")
+
+
+def _learn(book: AccountBook) -> Callable[[Endpoint[Any], object], None]:
+    return lambda _, value: book.learn(value)
 
 
 def _is_number(value: object) -> bool:

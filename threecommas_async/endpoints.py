@@ -1,4 +1,4 @@
-"""The SmartTrade API as a table: one row for each call.
+"""The API for SmartTrades as a table: one row for each call.
 
 Source: the official documentation (state of 2026-05).
 """
@@ -11,8 +11,15 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from threecommas_async.models import effects
+from threecommas_async.models.account import (
+    ActiveEntitiesData,
+    Balance,
+    BalanceShare,
+    ConnectedAccount,
+)
 from threecommas_async.models.decoding import Page, PageDecoder, decode, json_decoder
-from threecommas_async.models.market import AccountMarket, CurrencyRates, Market, decode_pairs
+from threecommas_async.models.leverage import LeverageData
+from threecommas_async.models.market import CurrencyRates, Market, decode_pairs
 from threecommas_async.models.smart_trade import SmartTrade
 from threecommas_async.models.trade import ReduceFundsInfo, Trade
 
@@ -31,9 +38,10 @@ class Permission(StrEnum):
     """What the API key must be allowed to do."""
 
     NONE = "NONE"
-    ACCOUNTS_READ = "ACCOUNTS_READ"
     SMART_TRADES_READ = "SMART_TRADES_READ"
     SMART_TRADES_WRITE = "SMART_TRADES_WRITE"
+    ACCOUNTS_READ = "ACCOUNTS_READ"
+    ACCOUNTS_WRITE = "ACCOUNTS_WRITE"
 
 
 class Replay(StrEnum):
@@ -83,8 +91,8 @@ class Endpoint(Generic[T]):
     def __post_init__(self) -> None:
         if self.read_back is not None:
             object.__setattr__(self, "subject", self.read_back.parameter)
-        elif self.path.endswith("{id}"):
-            object.__setattr__(self, "subject", "id")
+        elif self.path.endswith(("{id}", "{account_id}")):
+            object.__setattr__(self, "subject", self.path.rpartition("{")[2].rstrip("}"))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return find, (self.method, self.path)
@@ -98,7 +106,7 @@ class ReadBack(Generic[T]):
     """How to read the entity that a call acts on.
 
     Args:
-        endpoint: The row of the read; its path has one value, ``id``.
+        endpoint: The row of the read; its path has one value, its ``subject``.
         parameter: The path value of the call that is this id.
         shows: Whether what was read says that the call took effect; None where it cannot.
         orders: The row that lists the entity's single trades, where only they show the effect; its path has
@@ -112,6 +120,10 @@ class ReadBack(Generic[T]):
     orders: Endpoint[Page[Trade]] | None = None
     lasting: bool = False
 
+    def path(self, id: int) -> Mapping[str, int]:
+        """Return the path value of the read."""
+        return {self.endpoint.subject or "id": id}
+
 
 def find(method: str, path: str) -> Endpoint[Any]:
     """Return the row with this method and path template.
@@ -122,26 +134,37 @@ def find(method: str, path: str) -> Endpoint[Any]:
     return _BY_CALL[method, path]
 
 
-_NONE, _ACCOUNT = Permission.NONE, Permission.ACCOUNTS_READ
+_NONE: Final = Permission.NONE
 _READ, _WRITE = Permission.SMART_TRADES_READ, Permission.SMART_TRADES_WRITE
 _SAFE, _AGAIN, _BACK, _ONCE = Replay.SAFE, Replay.IDEMPOTENT, Replay.READ_BACK, Replay.ONCE
+_LOOK, _ADMIN = Permission.ACCOUNTS_READ, Permission.ACCOUNTS_WRITE
 _EXIT: Final = True
 _NO: Final = False
 _MARKET: Final = "/ver1/accounts/"
 _RATES: Final = "/ver1/accounts/currency_rates"
+_WITH_LEVERAGE: Final = "_with_leverage_data"
 _LIST: Final = "/v2/smart_trades"
 _ITEM: Final = "/v2/smart_trades/{id}"
 _TRADES: Final = "/v2/smart_trades/{smart_trade_id}/trades"
 _TRADE: Final = "/v2/smart_trades/{smart_trade_id}/trades/{trade_id}"
+_ACCOUNTS: Final = "/ver1/accounts"
+_ACCOUNT: Final = "/ver1/accounts/{account_id}"
+_ENTITIES: Final = "/active_trading_entities"
+_TABLE_DATA: Final = "/account_table_data"
 
 _one: Callable[[bytes], SmartTrade] = partial(decode, json_decoder(SmartTrade))
 _info: Callable[[bytes], ReduceFundsInfo] = partial(decode, json_decoder(ReduceFundsInfo))
 _page = PageDecoder(SmartTrade)
 _trades = PageDecoder(Trade)
-_account: Callable[[bytes], AccountMarket] = partial(decode, json_decoder(AccountMarket))
 _markets = PageDecoder(Market)
 _pairs: Callable[[bytes], Page[Pair]] = decode_pairs
 _rates: Callable[[bytes], CurrencyRates] = partial(decode, json_decoder(CurrencyRates))
+_account: Callable[[bytes], ConnectedAccount] = partial(decode, json_decoder(ConnectedAccount))
+_entities: Callable[[bytes], ActiveEntitiesData] = partial(decode, json_decoder(ActiveEntitiesData))
+_accounts = PageDecoder(ConnectedAccount)
+_leverage = PageDecoder(LeverageData)
+_shares = PageDecoder(BalanceShare)
+_balances = PageDecoder(Balance)
 
 # fmt: off
 LIST_SMART_TRADES  = Endpoint("GET",    _LIST,                        _READ,  _SAFE,  _page)
@@ -168,14 +191,25 @@ FORCE_PROCESS      = Endpoint("POST",   _ITEM + "/force_process",     _WRITE, _O
 CLOSE_TRADE        = Endpoint("POST",   _TRADE + "/close_by_market",  _WRITE, _BACK,  _one, _sold, _EXIT)
 CANCEL_TRADE       = Endpoint("DELETE", _TRADE,                       _WRITE, _BACK,  _one, _withdrawn, _EXIT)
 
-# The market code of an account.
-GET_ACCOUNT        = Endpoint("GET",    _MARKET + "{account_id}",      _ACCOUNT, _SAFE, _account)
-
 # Public calls, which need no key.
-LIST_MARKETS       = Endpoint("GET",    _MARKET + "market_list",       _NONE, _SAFE,  _markets, is_signed=_NO)
-LIST_PAIRS         = Endpoint("GET",    _MARKET + "market_pairs",      _NONE, _SAFE,  _pairs, is_signed=_NO)
-CURRENCY_RATES     = Endpoint("GET",    _RATES,                        _NONE, _SAFE,  _rates, is_signed=_NO)
-LEVERAGE_RATES     = Endpoint("GET",    _RATES + "_with_leverage_data", _NONE, _SAFE,  _rates, is_signed=_NO)
+LIST_MARKETS       = Endpoint("GET",    _MARKET + "market_list",      _NONE,  _SAFE,  _markets, is_signed=_NO)
+LIST_PAIRS         = Endpoint("GET",    _MARKET + "market_pairs",     _NONE,  _SAFE,  _pairs, is_signed=_NO)
+CURRENCY_RATES     = Endpoint("GET",    _RATES,                       _NONE,  _SAFE,  _rates, is_signed=_NO)
+LEVERAGE_RATES     = Endpoint("GET",    _RATES + _WITH_LEVERAGE,      _NONE,  _SAFE,  _rates, is_signed=_NO)
+
+LIST_ACCOUNTS      = Endpoint("GET",    _ACCOUNTS,                    _LOOK,  _SAFE,  _accounts)
+GET_ACCOUNT        = Endpoint("GET",    _ACCOUNT,                     _LOOK,  _SAFE,  _account)
+ACTIVE_ENTITIES    = Endpoint("GET",    _ACCOUNT + _ENTITIES,         _LOOK,  _SAFE,  _entities)
+# Three questions that are asked with POST: nothing changes, however often.
+LEVERAGE_DATA      = Endpoint("POST",   _ACCOUNT + "/leverage_data",  _LOOK,  _SAFE,  _leverage)
+PIE_CHART_DATA     = Endpoint("POST",   _ACCOUNT + "/pie_chart_data", _LOOK,  _SAFE,  _shares)
+TABLE_DATA         = Endpoint("POST",   _ACCOUNT + _TABLE_DATA,       _LOOK,  _SAFE,  _balances)
+
+_the_account = ReadBack(GET_ACCOUNT, "account_id")
+
+# 3Commas fetches the balances from the exchange anew: twice leaves the same state as once, as a name does.
+LOAD_BALANCES      = Endpoint("POST",   _ACCOUNT + "/load_balances",  _LOOK,  _AGAIN, _account, _the_account)
+RENAME_ACCOUNT     = Endpoint("POST",   _ACCOUNT + "/rename",         _ADMIN, _AGAIN, _account, _the_account)
 # fmt: on
 
 TABLE: Final[tuple[Endpoint[Any], ...]] = (
@@ -194,11 +228,18 @@ TABLE: Final[tuple[Endpoint[Any], ...]] = (
     LIST_TRADES,
     CLOSE_TRADE,
     CANCEL_TRADE,
-    GET_ACCOUNT,
     LIST_MARKETS,
     LIST_PAIRS,
     CURRENCY_RATES,
     LEVERAGE_RATES,
+    LIST_ACCOUNTS,
+    GET_ACCOUNT,
+    ACTIVE_ENTITIES,
+    LEVERAGE_DATA,
+    PIE_CHART_DATA,
+    TABLE_DATA,
+    LOAD_BALANCES,
+    RENAME_ACCOUNT,
 )
 """Every row."""
 

@@ -6,6 +6,12 @@
     ├── ClientStateError          the client is closed, or belongs to another event loop; nothing was sent
     ├── MarketRulesError          its market would refuse an order, or is not known; nothing was sent
     ├── LimitWaitError            our own limiter: the permit is too far away; nothing was sent
+    ├── GuardError                the client was told not to do that; nothing was sent
+    │   ├── ReadOnlyError         it does not write at all
+    │   ├── ModeMismatchError     it is for paper accounts, and this is none, or nobody knows
+    │   ├── RiskLimitError        the order would pass one of the client's own bounds
+    │   ├── AccountError          the account is unknown, or takes no SmartTrades
+    │   └── DryRunError           it shows what it would send, and sends nothing
     ├── TransportError            no complete answer
     │   ├── NotSentError          it never left: nothing happened
     │   └── OutcomeUnknownError   it left, and no usable answer came back: it may have been carried out
@@ -32,7 +38,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from threecommas_async.models.reference import reference_in
 
@@ -46,6 +52,7 @@ if TYPE_CHECKING:
     from threecommas_async.endpoints import Endpoint
     from threecommas_async.models.smart_trade import SmartTrade
     from threecommas_async.models.violation import Violation
+    from threecommas_async.wire import PreparedRequest
 
 
 _SETTLED: Final = timedelta(minutes=2)
@@ -86,6 +93,119 @@ class MarketRulesError(ThreeCommasError, ValueError):
         super().__init__(message)
         self.violations: tuple[Violation, ...] = tuple(violations)
         self.pair = pair
+
+
+class GuardError(ThreeCommasError):
+    """The client was told not to make such a call. Nothing was sent.
+
+    Attributes:
+        endpoint: The row of the call; None where no call was made.
+    """
+
+    def __init__(self, message: str = "", *, endpoint: Endpoint[Any] | None = None) -> None:
+        super().__init__(message)
+        self.endpoint = endpoint
+
+
+class ReadOnlyError(GuardError):
+    """The call is a write, and the client was made with ``read_only=True``."""
+
+
+class ModeMismatchError(GuardError):
+    """The client is for paper accounts, and the write is for another one, or for one that nobody knows.
+
+    Attributes:
+        account_id: The account; None where it is not known.
+        smart_trade_id: The SmartTrade that the write is about; None for a create.
+        is_known: An answer said that it is no paper account, or answers contradict each other; False where
+            it could not be found out.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        endpoint: Endpoint[Any] | None = None,
+        account_id: int | None = None,
+        smart_trade_id: int | None = None,
+        is_known: bool = False,
+    ) -> None:
+        super().__init__(message, endpoint=endpoint)
+        self.account_id = account_id
+        self.smart_trade_id = smart_trade_id
+        self.is_known = is_known
+
+
+class RiskLimitError(GuardError):
+    """The order would pass one of the bounds of the client's `RiskLimits`, or that cannot be told.
+
+    Attributes:
+        limit: The name of the bound, such as ``max_quote_per_hour``.
+        value: What it would come to with this order; None where that is not known.
+        bound: What is allowed.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        endpoint: Endpoint[Any] | None = None,
+        limit: str = "",
+        value: object = None,
+        bound: object = None,
+    ) -> None:
+        super().__init__(message, endpoint=endpoint)
+        self.limit = limit
+        self.value = value
+        self.bound = bound
+
+
+class AccountError(GuardError):
+    """The account of an order is not among those of this key, or does not take SmartTrades.
+
+    Attributes:
+        account_id: The account.
+        reason: ``unknown`` or ``no_smart_trading``.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        endpoint: Endpoint[Any] | None = None,
+        account_id: int = 0,
+        reason: Literal["unknown", "no_smart_trading"] = "unknown",
+    ) -> None:
+        super().__init__(message, endpoint=endpoint)
+        self.account_id = account_id
+        self.reason = reason
+
+
+class DryRunError(GuardError):
+    """The write was built, checked and signed, and not sent: the client was made with ``dry_run=True``.
+
+    An error, because there is no SmartTrade to return. ``client.preview`` returns the request instead.
+
+    Attributes:
+        request: What would have been sent, key and signature masked.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        endpoint: Endpoint[Any] | None = None,
+        request: PreparedRequest | None = None,
+    ) -> None:
+        super().__init__(message, endpoint=endpoint)
+        self._request = request
+
+    @property
+    def request(self) -> PreparedRequest:
+        """What would have been sent, key and signature masked."""
+        if self._request is None:
+            raise AttributeError("this error was made without a request")
+        return self._request
 
 
 class TransportError(ThreeCommasError):

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from threecommas_async.errors import MarketRulesError
-from threecommas_async.models.market import LeverageBounds
+from threecommas_async.models.leverage import LeverageBounds
 from threecommas_async.models.order import SmartTradeOrder
 from threecommas_async.models.order_groups import OrderValue, exact
 from threecommas_async.models.pair import Pair
@@ -31,7 +31,8 @@ from threecommas_async.models.violation import RoundedNumber, RoundedOrder, Viol
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from threecommas_async.models.market import CurrencyRates, LeverageData
+    from threecommas_async.models.leverage import LeverageData
+    from threecommas_async.models.market import CurrencyRates
     from threecommas_async.models.order_groups import (
         Number,
         OrderConditional,

@@ -21,6 +21,7 @@ from threecommas_async.models.reference import reference_in
 from threecommas_async.wire import Failure, Progress
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
 
     from msgspec import Struct
@@ -97,6 +98,7 @@ class History(Progress):
         lost_at: When the last of them was given up.
         fault: How the latest failed attempt ended.
         story: What failed, one line for each attempt and look.
+        confirm: Called when an attempt leaves; raises where it must not. None lets each leave.
     """
 
     attempts: int = 0
@@ -106,6 +108,7 @@ class History(Progress):
     lost_at: datetime | None = None
     fault: Fault | None = None
     story: tuple[str, ...] = ()
+    confirm: Callable[[], None] | None = None
     _began = 0.0
 
     def __init__(self, endpoint: Endpoint[Any], request: Request, body: Struct | None = None) -> None:

@@ -9,19 +9,21 @@ from collections import deque
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from threecommas_async import errors, retry, wire
 from threecommas_async.attempt import Attempt, Deadline, Finder
 from threecommas_async.endpoints import Endpoint, Replay
 from threecommas_async.gate import Gate
+from threecommas_async.guard import Guard
+from threecommas_async.mode import AccountBook
 from threecommas_async.models.decoding import Page
 from threecommas_async.recording import Recorder
 from threecommas_async.retry import Fault, History, Step
 from threecommas_async.wire import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     import msgspec
 
@@ -37,7 +39,9 @@ T = TypeVar("T")
 _SHORTEST_BAN: Final = 120.0
 """Seconds of the shortest published ban; the longest is 3 days."""
 
-_ONCE: Final = Replay.ONCE  # On Python 3.11 the member of an enum takes a function call.
+# On Python 3.11 the member of an enum takes a function call.
+_ONCE: Final = Replay.ONCE
+_SAFE: Final = Replay.SAFE
 
 _SHORTEST_TIMEOUT: Final = 0.001
 """Seconds: to aiohttp a timeout of 0 is none at all."""
@@ -73,6 +77,9 @@ class Session:
         patience: The same for the calls of a batch, a walk or a poll.
         policy: How often and after which waits a request is sent again.
         on_attempt: Called after each attempt.
+        guard: Decides whether a write may be sent; None lets every write through.
+        book: What is known of accounts; None begins with nothing.
+        notice: Called with the row and the value of each answer.
         clock: Seconds of a clock that never goes back.
         now: The present instant, aware.
         sleep: Waits for a number of seconds.
@@ -91,6 +98,9 @@ class Session:
         patience: float | None = None,
         policy: retry.RetryPolicy | None = None,
         on_attempt: Callable[[Attempt], object] | None = None,
+        guard: Guard | None = None,
+        book: AccountBook | None = None,
+        notice: Callable[[Endpoint[Any], object], None] = lambda _endpoint, _value: None,
         clock: Callable[[], float] = _loop_time,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
@@ -108,6 +118,9 @@ class Session:
         self._can_be_called_off = False
         self._policy = policy or retry.RetryPolicy()
         self._on_attempt = on_attempt
+        self._guard = guard
+        self._notice = notice
+        self._dry_run = False
         self._clock = clock
         self._now = now
         self._sleep = sleep
@@ -115,6 +128,7 @@ class Session:
         self._budget = retry.RetryBudget()
         self._unknown: deque[errors.OutcomeUnknownError] = deque(maxlen=_REMEMBERED)
         self.recorder: Recorder = Recorder()
+        self.book: AccountBook = book or AccountBook()
 
     def now(self) -> datetime:
         """Return the present instant, aware."""
@@ -140,6 +154,17 @@ class Session:
             view._timeout = timeout  # noqa: SLF001 - a copy of its own
         if max_wait is not None:
             view._max_wait = view._patience = max_wait  # noqa: SLF001 - a copy of its own
+        return view
+
+    def unplaced(self, trade_ids: Iterable[int]) -> set[int]:
+        """Return the SmartTrades that the guard would read before a write on them."""
+        return set() if self._guard is None else self._guard.unplaced(trade_ids)
+
+    def dry(self) -> Self:
+        """Return a session that builds writes and does not send them."""
+        view = copy.copy(self)
+        view._dry_run = True  # noqa: SLF001 - a copy of its own
+        view._guard = self._guard or Guard()  # noqa: SLF001 - as above
         return view
 
     def _urgent(self) -> Self:
@@ -174,6 +199,7 @@ class Session:
         body: msgspec.Struct | None = None,
         finder: Finder[T] | None = None,
         deadline: Deadline | None = None,
+        confirm: Callable[[], None] | None = None,
     ) -> T:
         """Make one call.
 
@@ -184,12 +210,17 @@ class Session:
             body: Request body.
             finder: How to find out whether it took effect; None is what the row says.
             deadline: The deadline of a call that this one is a part of.
+            confirm: The guard's leave to send a write, called when an attempt leaves; None asks for it.
 
         Raises:
             ValueError: An argument cannot be sent. Nothing was sent.
             ThreeCommasError: See `threecommas_async.errors`.
         """
         self._gate.check()
+        if self._guard is not None and confirm is None and endpoint.replay is not _SAFE:
+            return await self._guarded(
+                self._guard, endpoint, path=path, query=query, body=body, finder=finder, deadline=deadline
+            )
         request = wire.build(
             endpoint,
             self._credentials,
@@ -200,6 +231,7 @@ class Session:
             body=body,
         )
         history = History(endpoint, request, body)
+        history.confirm = confirm
         deadline = deadline or Deadline(self._timeout)
         # An attempt that may be followed by a look or by another one leaves half of the time to it.
         share = 1.0 if finder is None and endpoint.replay is _ONCE else 0.5
@@ -220,6 +252,7 @@ class Session:
                     fault = error
                 else:
                     self._budget.give()
+                    self._notice(endpoint, value)
                     return value
             else:
                 fault = wire.refusal(endpoint, request, outcome, now=self._now())
@@ -228,6 +261,52 @@ class Session:
             )
             if found is not None:
                 return found
+
+    async def _guarded(
+        self,
+        guard: Guard,
+        endpoint: Endpoint[T],
+        *,
+        path: Mapping[str, int] | None,
+        query: Mapping[str, object] | None,
+        body: msgspec.Struct | None,
+        finder: Finder[T] | None,
+        deadline: Deadline | None,
+    ) -> T:
+        """Make a call that changes something, if the guard lets it through."""
+        signed = wire.build(
+            endpoint,
+            self._credentials,
+            base_path=self._base_path,
+            mode=self._mode,
+            path=path,
+            query=query,
+            body=body,
+        )
+        deadline = deadline or Deadline(self._timeout)
+        calls = self._urgent() if endpoint.is_exit else self
+        admission = await guard.admit(endpoint, path or {}, body, partial(calls.call, deadline=deadline))
+        if self._dry_run:
+            shown = errors.DryRunError(
+                f"nothing was sent: {endpoint} was a dry run", endpoint=endpoint, request=signed.masked()
+            )
+            admission.failed(shown)
+            raise shown
+        try:
+            value = await self.call(
+                endpoint,
+                path=path,
+                query=query,
+                body=body,
+                finder=finder,
+                deadline=deadline,
+                confirm=admission.confirm,
+            )
+        except BaseException as problem:
+            admission.failed(problem)
+            raise
+        admission.carried_out(value)
+        return value
 
     async def close(self) -> None:
         """Close the transport. Calls that wait for a permit end with `ClientStateError` in their turn."""
@@ -276,6 +355,8 @@ class Session:
             try:
                 if self._gate.is_shut:  # It may have been while this call waited for its permit.
                     self._gate.check()
+                if history.confirm is not None:
+                    history.confirm()
                 outcome = await self._transport.send(
                     history.request,
                     timeout=max(share * deadline.left, _SHORTEST_TIMEOUT),
@@ -414,7 +495,7 @@ class Session:
         orders: Page[Trade] = Page()
         if read_back.orders is not None:
             orders = await calls.call(read_back.orders, path={"smart_trade_id": id}, deadline=deadline)
-        entity = await calls.call(read_back.endpoint, path={"id": id}, deadline=deadline)
+        entity = await calls.call(read_back.endpoint, path=read_back.path(id), deadline=deadline)
         shows = read_back.shows
         return entity if shows is not None and shows(entity, orders, path) else None
 
@@ -424,14 +505,14 @@ class Session:
         history.lost(self._clock(), self._now())
         try:
             return await self._urgent().call(
-                read_back.endpoint, path={"id": path[read_back.parameter]}, deadline=deadline
+                read_back.endpoint, path=read_back.path(path[read_back.parameter]), deadline=deadline
             )
         except asyncio.CancelledError:
             self._remember(history)
             raise
         except errors.ThreeCommasError as problem:
             raise retry.unknown(
-                history, f"204 No Content says that it was accepted, and reading the trade failed: {problem}"
+                history, f"204 No Content says that it was accepted, and reading it failed: {problem}"
             ) from problem
 
     async def _pause(self, seconds: float, deadline: Deadline) -> None:

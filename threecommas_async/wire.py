@@ -67,9 +67,34 @@ class Request(msgspec.Struct, frozen=True, gc=False):
                 body = body.replace(spelling.encode(), b"***")
         return body
 
+    def masked(self) -> PreparedRequest:
+        """Return what would be sent, for people: key and signature are masked."""
+        headers = {name: "***" if name in {_APIKEY, _SIGNATURE} else v for name, v in self.headers.items()}
+        return PreparedRequest(self.method, self.target, headers, self.body)
+
     def mask(self, text: str) -> str:
         """Return text of an answer with the key and the signature of this request masked."""
         return self.without_secrets(text.encode(errors="replace")).decode()
+
+
+class PreparedRequest(msgspec.Struct, frozen=True):
+    """A write that was not sent: what it would have been, without key and signature.
+
+    Args:
+        method: HTTP method.
+        path: Path and query, the path of the base URL included.
+        headers: All headers that this package sets; the values of ``Apikey`` and ``Signature`` are ``***``.
+        body: Body, byte for byte; empty where the call has none.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+    def __str__(self) -> str:
+        head = [f"{self.method} {self.path}", *(f"{name}: {value}" for name, value in self.headers.items())]
+        return "\n".join([*head, "", self.body.decode()] if self.body else head)
 
 
 class Response(msgspec.Struct, frozen=True):
@@ -199,7 +224,8 @@ def read(
         value: Any = endpoint.decode(response.body)
         if not path or (subject := endpoint.subject) is None or value.id == path[subject]:
             return cast("T", value)
-        what = f"it is about another trade, {value.id}"
+        entity = "account" if subject == "account_id" else "trade"
+        what = f"it is about another {entity}, {value.id}"
     except DECODING_ERRORS as problem:
         what = "an empty body" if not response.body.strip() else f"{type(problem).__name__}: {problem}"
     raise errors.DecodeError(

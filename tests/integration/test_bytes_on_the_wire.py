@@ -14,7 +14,15 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from tests.raw_server import RawServer, Received, answer
-from threecommas_async import MarketData, Pair, SmartTradeOrder, ThreeCommas
+from threecommas_async import (
+    Account,
+    MarketData,
+    Pair,
+    SmartTrade,
+    SmartTradeOrder,
+    Status,
+    ThreeCommas,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -110,6 +118,7 @@ async def test_a_call_without_body_signs_its_path_and_names_its_mode(
         RawServer() as server,
         ThreeCommas(KEY, SECRET, mode=cast("Any", mode), base_url=server.base_url) as client,
     ):
+        client._session.book.learn(SmartTrade(id=9, status=Status(), account=Account(type="paper_trading")))
         await call(client)
     [received] = server.received
     assert received.request_line == f"{line} HTTP/1.1"

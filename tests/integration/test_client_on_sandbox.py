@@ -47,7 +47,7 @@ async def ids_of(client: ThreeCommas) -> list[int]:
 async def test_250_closes_keep_the_limit_and_take_little_more_than_its_floor() -> None:
     async with (
         Sandbox(trades=250, time_scale=30, latency=(0.02, 0.08)) as sandbox,
-        ThreeCommas(**sandbox.credentials()) as client,
+        ThreeCommas(**sandbox.credentials(mode="real")) as client,
     ):
         ids = list(sandbox.exchange.trades)
         report = await client.smart_trades.close_many(ids)
@@ -155,7 +155,7 @@ async def test_an_unreliable_network_never_closes_twice_and_the_report_is_right(
     limit = RateLimit(requests=5000, period=60, lockout=300)
     async with (
         Sandbox(trades=200, limit=limit, unreliable=0.3, seed=5, time_scale=1) as sandbox,
-        ThreeCommas(**sandbox.credentials()) as client,
+        ThreeCommas(**sandbox.credentials(mode="real")) as client,
     ):
         client._session._policy = RetryPolicy(wait=wait_fixed(0.001), settle=(0.001, 0.002, 0.004))
         ids = list(sandbox.exchange.trades)
@@ -202,7 +202,7 @@ async def test_who_ignores_the_lock_out_is_banned() -> None:
 async def test_refusals_have_their_class() -> None:
     async with Sandbox(trades=1, statuses=["panic_sold"]) as sandbox:
         [id] = sandbox.exchange.trades
-        async with ThreeCommas(**sandbox.credentials()) as client:
+        async with ThreeCommas(**sandbox.credentials(mode="real")) as client:
             for call in (
                 client.smart_trades.get,
                 client.smart_trades.cancel,
@@ -286,7 +286,10 @@ async def test_wait_closed_says_what_it_cannot_follow() -> None:
 
 
 async def test_a_lost_create_is_unknown_and_is_not_sent_again() -> None:
-    async with Sandbox(unreliable=1.0, seed=1) as sandbox, ThreeCommas(**sandbox.credentials()) as client:
+    async with (
+        Sandbox(unreliable=1.0, seed=1) as sandbox,
+        ThreeCommas(**sandbox.credentials(mode="real")) as client,
+    ):
         order = SmartTradeOrder.smart_trade(
             account_id=next(iter(sandbox.exchange.accounts)), pair="USDT_DOGE", units=15
         )

@@ -155,7 +155,7 @@ async def test_doctor_finds_nothing_with_a_good_key() -> None:
             "key",
             "clock",
             "write",
-            "mode",
+            "accounts",
             "limit",
         ]
         assert len(sandbox.ledger) == 0

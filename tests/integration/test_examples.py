@@ -171,7 +171,7 @@ async def test_the_trading_bot_leaves_trades_alone_that_are_not_its_own() -> Non
 
 async def test_the_trading_bot_goes_on_after_a_refusal_and_does_not_ask_again() -> None:
     async with Sandbox() as sandbox:
-        reads_only = sandbox.credentials(permissions=[Permission.SMART_TRADES_READ])
+        reads_only = sandbox.credentials(permissions=[Permission.SMART_TRADES_READ], mode="real")
         async with ThreeCommas(**reads_only) as client:
             feed = prices_of(sandbox, 60000, 55000, 56000, 57000, 58000)
             await load("trading_bot").run(client, next(iter(sandbox.exchange.accounts)), feed)

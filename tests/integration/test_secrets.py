@@ -15,7 +15,7 @@ from tests.fault_server import FaultServer, answers
 from tests.fault_stage import ASYNCIO, CALLS, LIMITS, QUICK, until
 from tests.integration.test_fault_matrix import CASES, PAGE, SILENCES
 from tests.raw_server import RawServer, Received, refused_port
-from threecommas_async import ThreeCommas, ThreeCommasError
+from threecommas_async import DryRunError, HmacCredentials, ThreeCommas, ThreeCommasError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -116,6 +116,20 @@ async def test_what_is_remembered_of_a_cancelled_write_holds_no_secret(
         shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
         texts = [*shown.format(), repr(unknown), repr(vars(unknown)), pickle.dumps(unknown).decode("latin-1")]
         assert hits([*texts, caplog.text, *traces_of_client(client)], server) == set()
+
+
+@pytest.mark.parametrize("name", ["close_by_market", "create", "create r1"])
+async def test_a_dry_run_brings_no_secret_out(name: str) -> None:
+    async with FaultServer() as server, client_of(server.base_url, dry_run=True) as client:
+        texts = await traces_of(client, name)
+        with pytest.raises(DryRunError) as shown:
+            await CALLS[name].make(client)
+        request = shown.value.request
+        signature = HmacCredentials(KEY, SECRET).sign(request.path, request.body)
+        texts += [repr(request), str(request), repr(request.headers)]
+    assert server.received == []
+    assert "***" in texts[-1]
+    assert [secret for secret in (KEY, SECRET, signature) if secret in "\n".join(texts)] == []
 
 
 async def test_the_search_itself_finds_what_is_there() -> None:

@@ -235,7 +235,7 @@ def test_no_line_holds_a_secret_whatever_the_answer(key: str, secret: str, said:
 
 async def test_an_unexpected_request_is_an_error_that_says_what_was_expected(tmp_path: Path) -> None:
     path = tmp_path / "strict.jsonl"
-    async with Sandbox(trades=2) as sandbox, ThreeCommas(**sandbox.credentials()) as client:
+    async with Sandbox(trades=2) as sandbox, ThreeCommas(**sandbox.credentials(mode="real")) as client:
         first, second = sandbox.exchange.trades
         with record(client, path):
             await client.smart_trades.get(first)
@@ -278,7 +278,10 @@ async def test_an_unexpected_request_is_a_note_of_the_error_that_it_led_to(tmp_p
 
 async def test_equal_requests_are_answered_in_the_order_of_the_recording(tmp_path: Path) -> None:
     path = tmp_path / "order.jsonl"
-    async with Sandbox(trades=1, time_scale=1) as sandbox, ThreeCommas(**sandbox.credentials()) as client:
+    async with (
+        Sandbox(trades=1, time_scale=1) as sandbox,
+        ThreeCommas(**sandbox.credentials(mode="real")) as client,
+    ):
         [id] = sandbox.exchange.trades
         with record(client, path):
             await client.smart_trades.close_by_market(id)
@@ -301,7 +304,10 @@ async def test_what_is_different_each_time_can_be_left_out_of_the_comparison(tmp
 
 async def test_a_gateways_page_and_a_lock_out_are_served_as_they_came(tmp_path: Path) -> None:
     path = tmp_path / "faults.jsonl"
-    async with Sandbox(trades=1, time_scale=1) as sandbox, ThreeCommas(**sandbox.credentials()) as client:
+    async with (
+        Sandbox(trades=1, time_scale=1) as sandbox,
+        ThreeCommas(**sandbox.credentials(mode="real")) as client,
+    ):
         with record(client, path):
             Faults(sandbox).bad_gateway()
             await client.smart_trades.list()

@@ -298,7 +298,7 @@ async def test_a_method_makes_its_documented_call(
     with aioresponses() as api:
         body = json.dumps(json.loads(sample(answer)) | {"id": 1})
         api.add(url, method, body=body, status=int(answer[-3:]), content_type="application/json")
-        async with ThreeCommas(KEY, SECRET, mode="paper") as client:
+        async with ThreeCommas(KEY, SECRET) as client:
             trade = await call(client.smart_trades)
         assert sum(map(len, api.requests.values())) == 1
     assert trade.pair is not None

@@ -17,10 +17,10 @@ from threecommas_async.models.order import FundsOrder, Note, SmartTradeOrder, Sm
 from threecommas_async.resources.market_data import LimitType
 from threecommas_async.resources.smart_trades import Kind, OrderBy, StatusFilter
 
-GROUPS: dict[str, list[dict[str, Any]]] = json.loads(
+DOCUMENTED: dict[str, list[dict[str, Any]]] = json.loads(
     (Path(__file__).parents[1] / "facts" / "endpoints.json").read_text(encoding="utf-8")
 )
-FACTS = [*GROUPS["smart_trades"], *GROUPS["market_data"]]
+FACTS = [*DOCUMENTED["smart_trades"], *DOCUMENTED["accounts"], *DOCUMENTED["market_data"]]
 
 
 @pytest.mark.parametrize("fact", FACTS, ids=lambda fact: fact["name"])
@@ -51,8 +51,8 @@ def test_what_may_be_sent_again_is_decided_for_each_row() -> None:
     }
     assert all(row.replay is Replay.SAFE for row in endpoints.TABLE if row.method == "GET")
     assert by_replay == {
-        Replay.SAFE: set(),
-        Replay.IDEMPOTENT: {endpoints.SET_NOTE},
+        Replay.SAFE: {endpoints.LEVERAGE_DATA, endpoints.PIE_CHART_DATA, endpoints.TABLE_DATA},
+        Replay.IDEMPOTENT: {endpoints.SET_NOTE, endpoints.LOAD_BALANCES, endpoints.RENAME_ACCOUNT},
         Replay.READ_BACK: {
             endpoints.CANCEL_SMART_TRADE,
             endpoints.CLOSE_BY_MARKET,
@@ -73,10 +73,12 @@ def test_what_may_be_sent_again_is_decided_for_each_row() -> None:
 @pytest.mark.parametrize("row", endpoints.TABLE, ids=str)
 def test_every_write_with_an_id_says_how_its_effect_is_read(row: Endpoint[object]) -> None:
     names = {name for _, name, _, _ in Formatter().parse(row.path) if name}
-    assert (row.read_back is not None) == (row.method != "GET" and bool(names))
+    assert (row.read_back is not None) == (row.replay is not Replay.SAFE and bool(names))
     if row.read_back:
         assert row.read_back.parameter in names
-        assert row.read_back.endpoint is endpoints.GET_SMART_TRADE
+        read = endpoints.GET_ACCOUNT if row.path.startswith("/ver1/accounts") else endpoints.GET_SMART_TRADE
+        assert row.read_back.endpoint is read
+        assert row.read_back.path(7) == {"account_id" if read is endpoints.GET_ACCOUNT else "id": 7}
 
 
 def test_a_row_is_found_by_its_call_and_survives_pickling() -> None:

@@ -77,7 +77,7 @@ async def find_active(calls: Calls, ids: AbstractSet[int], *, pages_before: int 
         return await _read_singly(calls, ids)
     found: dict[int, SmartTrade] = {}
     number = 0
-    async with aclosing(pages(calls.list, status="active")) as active:
+    async with aclosing(pages(calls.list, status="active", order_by="created_at")) as active:
         async for page in active:
             number += 1
             found |= {trade.id: trade for trade in page if trade.id in ids}

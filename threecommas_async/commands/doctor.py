@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, get_args
 
 import msgspec
 
 from threecommas_async import errors
 from threecommas_async.client import ThreeCommas
 from threecommas_async.commands.exit_codes import ExitCode, exit_code_of
+from threecommas_async.signing import JsonPayload
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Awaitable, Callable, Iterable
 
-    from threecommas_async.models.smart_trade import SmartTrade
+    from threecommas_async.models.account import ConnectedAccount
     from threecommas_async.wire import Response
 
 _TIMEOUT: Final = 10.0
@@ -27,6 +28,8 @@ _SKEW: Final = 30.0
 """Seconds by which two clocks may differ before it is worth a word."""
 _NOBODYS: Final = 1
 """Id of a SmartTrade that is not the user's: the first one ever."""
+_NAMED: Final = 10
+"""Accounts that are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +80,9 @@ async def examine(options: argparse.Namespace) -> ExitCode:
 async def check(client: ThreeCommas) -> list[Finding]:
     """Check a client against the API it talks to; what makes no sense any more is left out."""
     findings = [Finding("credentials", ok=True, text=f"found, for {client!r}")]
-    trades: list[SmartTrade] = []
 
     async def read() -> str:
-        trades.extend(await client.smart_trades.list(per_page=100))
+        await client.smart_trades.list(per_page=1)
         return "the key is accepted, and may read SmartTrades"
 
     with client.with_raw() as answers:
@@ -88,9 +90,7 @@ async def check(client: ThreeCommas) -> list[Finding]:
     findings += _clock(answers, datetime.now(UTC))
     if not reading.ok and not isinstance(reading.error, errors.PermissionDeniedError):
         return findings
-    findings.append(await _writing(client))
-    if trades:
-        findings.append(_mode(client, trades))
+    findings += [await _writing(client), await _accounts(client)]
     limit = client.limits.snapshot()
     text = f"{limit.limit.requests} requests in {limit.limit.period:g} s, {limit.used} of them used here"
     findings.append(Finding("limit", ok=True, text=text))
@@ -146,37 +146,44 @@ def _clock(answers: Iterable[Response], now: datetime) -> list[Finding]:
 
 async def _writing(client: ThreeCommas) -> Finding:
     """Try the permission to write, and the form in which bodies are signed."""
-
-    async def write() -> str:
-        with suppress(errors.NotFoundError, errors.InvalidRequestError):  # Past signature and permission.
-            await client.smart_trades.set_note(_NOBODYS, "doctor")
-        return "the signature of bodies is accepted, and the key may write"
-
-    finding = await _try("write", write)
+    finding = await _write(client, form=None)
     if not isinstance(finding.error, errors.AuthenticationError):
         return finding
-    for form in ("path?body", "path+body"):
-        async with ThreeCommas.from_env(timeout=_TIMEOUT, json_payload=form) as other:
-            try:
-                await other.smart_trades.set_note(_NOBODYS, "doctor")
-            except errors.AuthenticationError:
-                continue
-            except (errors.NotFoundError, errors.InvalidRequestError, errors.PermissionDeniedError):
-                pass
-        advice = f'Make the client with json_payload="{form}".'
-        return Finding(
-            "write", ok=False, text=f"bodies have to be signed as {form}", advice=advice, error=finding.error
-        )
+    for form in get_args(JsonPayload):
+        tried = await _write(client, form=form)
+        if not isinstance(tried.error, errors.AuthenticationError):
+            advice = f'Make the client with json_payload="{form}".'
+            text = f"bodies have to be signed as {form}"
+            return Finding("write", ok=False, text=text, advice=advice, error=finding.error)
     return finding
 
 
-def _mode(client: ThreeCommas, trades: Iterable[SmartTrade]) -> Finding:
-    """Hold the accounts of trades against the mode."""
-    kinds = sorted({trade.account.type or "unknown" for trade in trades})
-    is_ok = client.mode == "real" or kinds == ["paper_trading"]
-    text = f"{client.mode}; the newest trades are on accounts of type {', '.join(kinds)}"
-    advice = "" if is_ok else "The mode is no guard: trade on an account of type paper_trading."
-    return Finding("mode", is_ok, text, advice)
+async def _write(client: ThreeCommas, *, form: JsonPayload | None) -> Finding:
+    """Write a note to a trade that is nobody's; no mode keeps it back."""
+
+    async def write() -> str:
+        with suppress(errors.NotFoundError, errors.InvalidRequestError):  # Past signature and permission.
+            await writer.smart_trades.set_note(_NOBODYS, "doctor")
+        return "the signature of bodies is accepted, and the key may write SmartTrades"
+
+    options = {"timeout": _TIMEOUT, "limits": client.limits, "mode": "real"}
+    async with ThreeCommas.from_env(**options, json_payload=form) as writer:
+        return await _try("write", write)
+
+
+async def _accounts(client: ThreeCommas) -> Finding:
+    """Try the permission to read accounts, and hold the accounts against the mode."""
+    accounts: list[ConnectedAccount] = []
+
+    async def read() -> str:
+        accounts.extend([account async for account in client.accounts.iterate()])
+        return ", ".join(f"{account.id} ({account.market_code})" for account in accounts[:_NAMED]) or "none"
+
+    finding = await _try("accounts", read)
+    if finding.ok and client.mode == "paper" and not any(account.is_paper for account in accounts):
+        advice = "Connect a paper account: with mode=paper nothing is written to any other."
+        return replace(finding, ok=False, advice=advice)
+    return finding
 
 
 def _print(findings: list[Finding], *, is_json: bool) -> None:

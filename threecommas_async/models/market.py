@@ -15,6 +15,7 @@ from decimal import Decimal
 from msgspec import Struct
 
 from threecommas_async.models.decoding import Page, decode_texts
+from threecommas_async.models.leverage import LeverageData
 from threecommas_async.models.pair import Pair
 
 
@@ -61,41 +62,6 @@ class Market(Struct, frozen=True, kw_only=True, gc=False):
     """How the exchange wants them to be entered: ``inline``."""
     fast_connect_action_name: str | None = None
     """Code of the fast connection."""
-
-
-class LeverageBounds(Struct, frozen=True, kw_only=True, gc=False):
-    """Bounds of a leverage factor."""
-
-    min: Decimal | None = None
-    """The smallest; None is no bound."""
-    max: Decimal | None = None
-    """The largest; None is no bound."""
-
-
-class LeverageData(Struct, frozen=True, kw_only=True, gc=False):
-    """A kind of leverage that a pair can be traded with."""
-
-    code: str | None = None
-    """``none``, ``cross`` or ``isolated``: what ``leverage.type`` of an order takes."""
-    name: str | None = None
-    """Name for people."""
-    can_set_leverage_value: bool | None = None
-    """A factor can be chosen."""
-    max_leverage: Decimal | None = None
-    """The largest factor; None is no bound."""
-    available_leverage_values: tuple[Decimal, ...] | bool | None = None
-    """The only factors there are; empty where any within the bounds will do. One table declares a boolean."""
-    valid: LeverageBounds | None = None
-    """Bounds of the factor."""
-    value: LeverageBounds | None = None
-    """The same, under the name that one table has for it; no example shows it."""
-
-    @property
-    def bounds(self) -> LeverageBounds:
-        """Bounds of the factor, wherever they stand: the largest is the lower one of those that are told."""
-        given = self.valid or self.value or LeverageBounds()
-        largest = [most for most in (given.max, self.max_leverage) if most is not None]
-        return LeverageBounds(min=given.min, max=min(largest, default=None))
 
 
 class CurrencyRates(Struct, frozen=True, kw_only=True, gc=False):
@@ -160,17 +126,6 @@ class CurrencyRates(Struct, frozen=True, kw_only=True, gc=False):
     """Factor on the market's price below which a sell is refused."""
     leverage_data: tuple[LeverageData, ...] | None = None
     """Kinds of leverage; None where they were not asked for."""
-
-
-class AccountMarket(Struct, frozen=True, kw_only=True, gc=False):
-    """What checking an order needs to know of the account that it is for."""
-
-    id: int
-    """Account id."""
-    market_code: str | None = None
-    """Code of the market that it is of."""
-    smart_trading_supported: bool | None = None
-    """SmartTrades can be created on it."""
 
 
 def decode_pairs(body: bytes) -> Page[Pair]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -76,7 +77,8 @@ class SmartTrades(SmartTradeCalls):
         Args:
             trades: Ids or trades, from any iterable or asynchronous iterable; each is closed once. A trade
                 that had ended when it was read costs no request. An asynchronous iterable is read while the
-                batch works, any other one before it begins.
+                batch works, any other one before it begins. With ``mode="paper"`` ids that no answer has
+                shown yet are looked up first, by pages.
             order: Which comes first: ``"given"`` is the order of the input; ``"loss"`` begins with the
                 largest loss and ``"size"`` with the largest position, in USD as far as the trades say. Both
                 need trades, not ids, and read all of them first.
@@ -222,7 +224,7 @@ class SmartTrades(SmartTradeCalls):
         lists = self._view(errand, is_exit=True)
 
         async def look(mark: sweep.Mark | None) -> sweep.Survey:
-            active = pages(lists.list, status="active", **filters)
+            active = pages(lists.list, status="active", order_by="created_at", **filters)
             return await sweep.survey(active, predicate=predicate, order=order, mark=mark)
 
         async def read(items: Sequence[Item]) -> Sequence[Item]:
@@ -474,7 +476,7 @@ class SmartTrades(SmartTradeCalls):
         on_progress: OnProgress | None,
     ) -> Batch:
         return Batch(
-            read,
+            partial(self._read, read, errand),
             act,
             errand=errand,
             limit=self._session.limiter.limit,
@@ -484,6 +486,16 @@ class SmartTrades(SmartTradeCalls):
             lost=self._lost,
             clock=self._session.clock,
         )
+
+    async def _read(self, read: Read, errand: Errand) -> Source:
+        """Read what a batch is given, and by pages the trades whose account has to be known before."""
+        items = await read()
+        if not isinstance(items, AsyncGenerator):
+            unplaced = self._session.unplaced(item.id for item in items if item.id)
+            with suppress(errors.ThreeCommasError):  # Each of them can still be read by itself.
+                if len(unplaced) > 1:
+                    await follow.find_active(self._view(errand), unplaced)
+        return items
 
     def _lost(self, id: int) -> errors.OutcomeUnknownError | None:
         """Return what is known of a cancelled write on a trade."""

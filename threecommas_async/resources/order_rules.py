@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from threecommas_async import endpoints, errors
+from threecommas_async import errors
 from threecommas_async.market_rules import MarketRules
+from threecommas_async.resources.accounts import Accounts
 
 if TYPE_CHECKING:
     from threecommas_async.models.order import SmartTradeOrder
     from threecommas_async.resources.market_data import MarketData
     from threecommas_async.session import Session
-    from threecommas_async.shared_reads import SharedReads
-
-ACCOUNT_AGE: Final = 300.0
-"""Seconds for which it is believed what market an account is of, and that it can trade."""
 
 _UNREADABLE: Final = (
     errors.TransportError,
@@ -26,22 +22,20 @@ _UNREADABLE: Final = (
 )
 
 
-async def check_market_rules(
-    session: Session, market_data: MarketData, accounts: SharedReads, order: SmartTradeOrder
-) -> None:
+async def check_market_rules(session: Session, market_data: MarketData, order: SmartTradeOrder) -> None:
     """Hold an order against the rules of its account's market.
 
     Args:
         session: Makes the calls.
         market_data: Knows the rules.
-        accounts: What is known of accounts.
         order: The order.
 
     Raises:
+        AccountError: There is no such account, or it takes no SmartTrades.
         MarketRulesError: The market would refuse it, or its rules cannot be found out.
     """
     try:
-        market_code = await _market_code(session, accounts, order.account_id)
+        market_code = await _market_code(session, order.account_id)
         if order.leverage is not None and order.leverage.enabled:
             rates = await market_data.currency_rates_with_leverage_data(market_code, order.pair)
         else:
@@ -59,13 +53,9 @@ async def check_market_rules(
         )
 
 
-async def _market_code(session: Session, accounts: SharedReads, account_id: int) -> str:
-    read = partial(session.call, endpoints.GET_ACCOUNT, path={"account_id": account_id})
-    account = await accounts.get(account_id, read, max_age=ACCOUNT_AGE, asker=session)
-    if account.smart_trading_supported is False:
-        raise errors.MarketRulesError(
-            f"account {account_id} does not support SmartTrades: the order was not sent"
-        )
+async def _market_code(session: Session, account_id: int) -> str:
+    account = await Accounts(session).known(account_id)
+    session.book.check_smart_trading(account_id)
     if not account.market_code:
         raise errors.MarketRulesError(f"the API does not say which market account {account_id} is of")
     return account.market_code

@@ -13,7 +13,6 @@ from threecommas_async.models.order import FundsOrder, Note, SmartTradeOrder, Sm
 from threecommas_async.models.order_groups import OrderValue, exact
 from threecommas_async.resources.market_data import MarketData
 from threecommas_async.resources.order_rules import check_market_rules
-from threecommas_async.shared_reads import SharedReads
 from threecommas_async.walk import PAGE_SIZE, SmartTradeWalk
 
 if TYPE_CHECKING:
@@ -40,13 +39,14 @@ class SmartTradeCalls:
     """The calls on one SmartTrade, and the lists of them: a part of ``client.smart_trades``.
 
     All of them can raise the errors of `threecommas_async.errors`; docstrings name those that are
-    particular to the call. Ids are positional; durations are seconds.
+    particular to the call. What the client was told not to do (by ``mode``, ``read_only``, ``dry_run`` or
+    ``risk`` of the constructor) is a `GuardError` before anything is sent. Ids are positional; durations are
+    seconds.
     """
 
     def __init__(self, session: Session, market_data: MarketData | None = None) -> None:
         self._session = session
         self._market_data = market_data or MarketData(session)
-        self._accounts = SharedReads(session.clock)
         self._references = created.References()
 
     def with_session(self, session: Session) -> Self:
@@ -238,6 +238,7 @@ class SmartTradeCalls:
                 support SmartTrades, or the rules cannot be found out. The order was not sent.
             ValueError: The order breaks documented rules, the reference cannot be used, belongs to another
                 order, or does not fit into the note; nothing was sent.
+            AccountError: The account was read before and takes no SmartTrades; nothing was sent.
             InvalidRequestError: The order was refused; ``attributes`` say which value and why.
             PermissionDeniedError: The account is not yours, or the key may not trade.
             OutcomeUnknownError: The answer was lost, and looking for the order, if it has a reference, could
@@ -247,7 +248,8 @@ class SmartTradeCalls:
         if validate:
             rules.check_order(order)
         if check_rules and not (reference is not None and self._references.is_known(order, reference)):
-            await check_market_rules(self._session, self._market_data, self._accounts, order)
+            await check_market_rules(self._session, self._market_data, order)
+        self._session.book.check_smart_trading(order.account_id)
         if reference is None:
             return await self._session.call(endpoints.CREATE_SMART_TRADE, body=order)
         return await created.place(self._session, self._references.placement(order, reference))

@@ -10,6 +10,7 @@ from threecommas_async.sandbox.accounts import (
     FUTURES_ACCOUNT,
     PAPER_ACCOUNT,
     REAL_ACCOUNT,
+    WALLET_ACCOUNT,
     Account,
 )
 from threecommas_async.sandbox.faults import Fault, Incident
@@ -26,6 +27,7 @@ __all__ = [
     "FUTURES_ACCOUNT",
     "PAPER_ACCOUNT",
     "REAL_ACCOUNT",
+    "WALLET_ACCOUNT",
     "Account",
     "Delays",
     "Fault",

@@ -20,6 +20,15 @@ from aiohttp import web
 
 from threecommas_async import endpoints
 from threecommas_async.endpoints import BASE_URL, Permission
+from threecommas_async.sandbox.account_calls import (
+    active_entities,
+    balance_shares,
+    balance_table,
+    get_account,
+    leverage_data,
+    page_of_accounts,
+    rename_account,
+)
 from threecommas_async.sandbox.faults import Fault, RareFault
 from threecommas_async.sandbox.keys import FORM
 from threecommas_async.sandbox.parameters import from_form, merged
@@ -253,7 +262,14 @@ _CALLS: Final[Mapping[Endpoint[Any], Call]] = {
     endpoints.LIST_PAIRS: lambda exchange, _now, _ids, sent: exchange.pairs(sent),
     endpoints.CURRENCY_RATES: lambda exchange, now, _, sent: exchange.rates(now, sent, leverage=False),
     endpoints.LEVERAGE_RATES: lambda exchange, now, _, sent: exchange.rates(now, sent, leverage=True),
-    endpoints.GET_ACCOUNT: lambda exchange, _now, ids, _sent: exchange.account(*ids),
+    endpoints.LIST_ACCOUNTS: lambda exchange, now, _, sent: page_of_accounts(exchange, now, sent),
+    endpoints.GET_ACCOUNT: lambda exchange, now, ids, _: get_account(exchange, now, *ids),
+    endpoints.ACTIVE_ENTITIES: lambda exchange, now, ids, _: active_entities(exchange, now, *ids),
+    endpoints.LEVERAGE_DATA: lambda exchange, now, ids, _: leverage_data(exchange, now, *ids),
+    endpoints.PIE_CHART_DATA: lambda exchange, now, ids, _: balance_shares(exchange, now, *ids),
+    endpoints.TABLE_DATA: lambda exchange, now, ids, _: balance_table(exchange, now, *ids),
+    endpoints.LOAD_BALANCES: lambda exchange, now, ids, _: get_account(exchange, now, *ids),
+    endpoints.RENAME_ACCOUNT: lambda exchange, now, ids, sent: rename_account(exchange, now, ids[0], sent),
 }
 _NUMBER: Final = re.compile(r"\d{1,18}", re.ASCII)
 _ID: Final = re.compile(r"\{\w+\}")

@@ -14,7 +14,12 @@ from typing import TYPE_CHECKING, Final
 
 from threecommas_async.models.status import CLOSEABLE, StatusCode
 from threecommas_async.sandbox import market_answers
-from threecommas_async.sandbox.accounts import FUTURES_ACCOUNT, PAPER_ACCOUNT, REAL_ACCOUNT
+from threecommas_async.sandbox.accounts import (
+    FUTURES_ACCOUNT,
+    PAPER_ACCOUNT,
+    REAL_ACCOUNT,
+    WALLET_ACCOUNT,
+)
 from threecommas_async.sandbox.create import check_rules, read_order
 from threecommas_async.sandbox.engine import Engine
 from threecommas_async.sandbox.funds import check_funds, check_reduction, max_reduction, read_funds
@@ -27,7 +32,7 @@ from threecommas_async.sandbox.matching import force_next
 from threecommas_async.sandbox.parameters import Fields
 from threecommas_async.sandbox.position import Position
 from threecommas_async.sandbox.prices import entry_price, market_price
-from threecommas_async.sandbox.refusals import Refusal, foreign_account, invalid, not_found, wrong_state
+from threecommas_async.sandbox.refusals import foreign_account, invalid, not_found, wrong_state
 from threecommas_async.sandbox.seeding import EVERY_STATUS, SEED_SPACING, furnish, random_order
 from threecommas_async.sandbox.shapes import smart_trade
 from threecommas_async.sandbox.spelling import decimal_text
@@ -71,7 +76,12 @@ class Exchange:
         self,
         *,
         epoch: datetime = datetime(2025, 1, 1, tzinfo=UTC),
-        accounts: Sequence[Account] = (PAPER_ACCOUNT, REAL_ACCOUNT, FUTURES_ACCOUNT),
+        accounts: Sequence[Account] = (
+            PAPER_ACCOUNT,
+            REAL_ACCOUNT,
+            FUTURES_ACCOUNT,
+            WALLET_ACCOUNT,
+        ),
         tickers: Mapping[str, Ticker] = TICKERS,
         walk: Walk | None = None,
         delays: Delays | None = None,
@@ -183,13 +193,6 @@ class Exchange:
             pair, self.tickers[pair], self.rules[pair], is_contract=is_contract, leverage=leverage
         )
 
-    def account(self, id: int) -> Json:
-        """Return what checking an order needs to know of an account."""
-        if id not in self.accounts:
-            raise Refusal(404, "not_found", "Not Found")
-        code = market_answers.market_code_of(self.accounts[id])
-        return {"id": id, "market_code": code, "smart_trading_supported": True}
-
     def page(self, now: float, parameters: Mapping[str, object]) -> list[Json]:
         """Return one page of trades."""
         self.advance(now)
@@ -206,6 +209,8 @@ class Exchange:
         order = read_order(parameters, self.accounts)
         if order.account_id not in self.accounts:
             raise foreign_account()
+        if not self.accounts[order.account_id].smart_trading:
+            raise invalid(422, {"account_id": ["is invalid"]})
         if order.pair not in self.rules:
             raise invalid(422, {"pair": ["is invalid"]})
         check_rules(order, entry_price(order, self.tickers[order.pair]), self.rules[order.pair])

@@ -60,6 +60,11 @@ def wrong_state(action: str) -> Refusal:
     return Refusal(400, "Wrong param(s)", f"{action} is not allowed in the current status")
 
 
+def no_such_account() -> Refusal:
+    """Return the refusal of an account that is unknown, or not the user's own, in the calls on accounts."""
+    return Refusal(404, "not_found", "Not Found")
+
+
 def foreign_account() -> Refusal:
     """Return the refusal of an account that is not the user's own."""
     return Refusal(403, "Forbidden", "Account not owned by current user.")

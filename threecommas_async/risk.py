@@ -1,0 +1,345 @@
+"""Bounds that a client keeps of its own accord: how many trades, how much money, where.
+
+They hold for what this client sends by ``create`` and ``add_funds``. What cannot be checked is refused. They
+are a belt for a program that goes astray, no insurance: other programs and the web interface do not know
+them, ``update`` and ``force_start`` are not held against them, and prices move between check and fill.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal, localcontext
+from typing import TYPE_CHECKING, Any, Final
+
+from threecommas_async import errors
+from threecommas_async.endpoints import ADD_FUNDS, CREATE_SMART_TRADE, GET_SMART_TRADE, LIST_SMART_TRADES
+from threecommas_async.models.order import FundsOrder, SmartTradeOrder
+from threecommas_async.models.order_groups import Number, exact
+from threecommas_async.models.smart_trade import SmartTrade
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    import msgspec
+
+    from threecommas_async.endpoints import Endpoint
+    from threecommas_async.mode import Reader
+
+HOUR: Final = 3600.0
+"""Seconds of the sliding window of ``max_quote_per_hour``."""
+LOOK_EVERY: Final = 60.0
+"""Seconds after which the open trades are counted anew before a create."""
+LOOK_AGAIN: Final = 5.0
+"""Seconds after which they are counted anew where there would be too many."""
+SETTLED: Final = 120.0
+"""Seconds after which a lost order shows in the list, or does not exist; see ``OutcomeUnknownError``."""
+_PAGE_SIZE: Final = 100
+_EXACT: Final = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RiskLimits:
+    """What the orders of a client must stay within; None is no bound.
+
+    Args:
+        max_open_trades: SmartTrades of the key that have not ended, the new one included. They are counted in
+            the list of active trades, at most a minute before an order is sent: a trade that somebody else
+            opens meanwhile is not seen.
+        max_quote_per_order: Units times price of one order, in the quote currency of its pair; leverage does
+            not change it. A number holds for any currency. A mapping such as ``{"USDT": 500}`` names the
+            currencies that there may be.
+        max_quote_per_hour: The same for all orders of any 60 minutes; each currency is counted by itself. An
+            order of unknown outcome counts, one that was refused or never left does not.
+        pairs: The pairs that may be traded, QUOTE_BASE.
+        accounts: The accounts that may be traded on.
+        price_of: Your own source of prices: takes a pair, returns a price in quote, or None where it has
+            none; it must return at once. It is asked for market orders: where nobody knows a price, an order
+            cannot be held against a bound of quote, and is refused. Orders with a trigger are valued at the
+            trigger's price, added funds at the trade's own ticker; a position that is held already costs
+            nothing.
+
+    Raises:
+        ValueError: A bound cannot be one.
+    """
+
+    max_open_trades: int | None = None
+    max_quote_per_order: Number | Mapping[str, Number] | None = None
+    max_quote_per_hour: Number | Mapping[str, Number] | None = None
+    pairs: Collection[str] | None = None
+    accounts: Collection[int] | None = None
+    price_of: Callable[[str], Decimal | None] | None = None
+
+    def __post_init__(self) -> None:
+        most = self.max_open_trades
+        if most is not None and (type(most) is not int or most < 0):
+            raise ValueError(f"max_open_trades must be a whole number from 0, not {most!r}")
+        for name in ("max_quote_per_order", "max_quote_per_hour"):
+            object.__setattr__(self, name, _bound(name, getattr(self, name)))
+        for name in ("pairs", "accounts"):
+            allowed: Any = getattr(self, name)
+            if isinstance(allowed, str):
+                raise ValueError(f"{name} must be a collection, such as [{allowed!r}]")
+            object.__setattr__(self, name, None if allowed is None else frozenset(allowed))
+        if self.price_of is not None and not callable(self.price_of):
+            raise ValueError(f"price_of must be a function, not {self.price_of!r}")
+
+    @property
+    def values_orders(self) -> bool:
+        """What an order is worth has to be known."""
+        return self.max_quote_per_order is not None or self.max_quote_per_hour is not None
+
+    @property
+    def need_the_trade(self) -> bool:
+        """What added funds are added to has to be known."""
+        return self.values_orders or self.pairs is not None or self.accounts is not None
+
+
+def _bound(name: str, bound: Any) -> Decimal | Mapping[str, Decimal] | None:
+    if bound is None:
+        return None
+    if isinstance(bound, Mapping):
+        return {currency: _positive(f"{name}[{currency!r}]", number) for currency, number in bound.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - callers may be untyped
+    return _positive(name, bound)
+
+
+def _positive(name: str, number: Number) -> Decimal:
+    value = exact(name, number)
+    if value <= 0:
+        raise ValueError(f"{name} must be above 0, not {value}")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Exposure:
+    """What an order puts at stake.
+
+    Args:
+        pair: Its pair; None where the trade does not say.
+        account_id: Its account; None where the trade does not say.
+        quote: Units times price, in quote; None where no price is known.
+    """
+
+    pair: str | None
+    account_id: int | None
+    quote: Decimal | None
+
+    @property
+    def currency(self) -> str:
+        """The quote currency."""
+        return (self.pair or "").partition("_")[0]
+
+
+def price_of_order(order: SmartTradeOrder) -> Decimal | None:
+    """Return the price that a new order names: its own, else that of its trigger; None for a market order."""
+    position = order.position
+    if position.price is not None:
+        return position.price.value
+    trigger = None if position.conditional is None else position.conditional.price
+    return None if trigger is None else trigger.value
+
+
+def price_of_funds(funds: FundsOrder, trade: SmartTrade) -> Decimal | None:
+    """Return the price of added funds: their own, else what the trade's ticker says they cost now."""
+    if funds.price is not None:
+        return funds.price.value
+    ticker = trade.data.current_price
+    return (ticker.bid if trade.side == "sell" else ticker.ask) or ticker.last
+
+
+def worth(units: Decimal, price: Decimal | None) -> Decimal | None:
+    """Return units times price, exactly; None without a usable price."""
+    if price is None or not price.is_finite() or price <= 0:
+        return None
+    with localcontext(prec=_EXACT):
+        return abs(units * price)
+
+
+@dataclass(slots=True, eq=False)
+class Reservation:
+    """The share of the bounds that one order takes.
+
+    Args:
+        exposure: What it puts at stake.
+        opens: It opens a trade that the list of open trades may not show yet.
+        ended: When its call ended; None while it is under way.
+        trade_id: The trade that it opened; None where that is not known.
+    """
+
+    exposure: Exposure
+    opens: bool
+    ended: float | None = None
+    trade_id: int | None = None
+
+
+class Rails:
+    """Keeps a client within its limits: an order takes its share before it is sent.
+
+    Args:
+        limits: The bounds.
+        clock: Seconds of a clock that never goes back.
+    """
+
+    def __init__(self, limits: RiskLimits, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._taken: list[Reservation] = []
+        self._open: frozenset[int] = frozenset()
+        self._unreadable = 0
+        self._looked_at: float | None = None
+        self._turnstile = asyncio.Lock()
+
+    async def reserve(
+        self, endpoint: Endpoint[Any], path: Mapping[str, int], body: msgspec.Struct | None, read: Reader
+    ) -> Reservation | None:
+        """Take the share of an order, if there is room for it; None for a call that has none.
+
+        Raises:
+            RiskLimitError: It would pass a bound, or that cannot be told.
+            ThreeCommasError: A look-up failed.
+        """
+        exposure = await self._exposure(endpoint, path, body, read)
+        if exposure is None:
+            return None
+        most = self._limits.max_open_trades if endpoint is CREATE_SMART_TRADE else None
+        self._check(endpoint, exposure)
+        if most:
+            await self._look(read, most, older_than=LOOK_EVERY)
+            if self.open_trades >= most:
+                await self._look(read, most, older_than=LOOK_AGAIN)
+        # Nothing is awaited from here: between the check and the share nobody else can take it.
+        self._check(endpoint, exposure)
+        if most is not None and self.open_trades >= most:
+            raise _passed(endpoint, "max_open_trades", self.open_trades + 1, most)
+        reservation = Reservation(exposure, opens=most is not None)
+        self._taken = [taken for taken in self._taken if taken.opens or self._is_recent(taken)]
+        self._taken.append(reservation)
+        return reservation
+
+    def settle(self, reservation: Reservation, trade: object) -> None:
+        """Keep the share of an order that was carried out, or may have been.
+
+        Args:
+            reservation: Its share.
+            trade: The answer; None if it was lost.
+        """
+        reservation.ended = self._clock()
+        reservation.trade_id = trade.id if isinstance(trade, SmartTrade) else None
+
+    def give_back(self, reservation: Reservation) -> None:
+        """Give the share of an order back that was certainly not carried out."""
+        self._taken.remove(reservation)
+
+    @property
+    def open_trades(self) -> int:
+        """How many trades there are that have not ended, as far as is known; those under way count."""
+        opening = [taken for taken in self._taken if taken.opens]
+        ids = self._open | {taken.trade_id for taken in opening if taken.trade_id is not None}
+        return len(ids) + self._unreadable + sum(taken.trade_id is None for taken in opening)
+
+    def spent(self, currency: str) -> Decimal:
+        """Return what the orders of the last hour put at stake in one currency, those under way included."""
+        with localcontext(prec=_EXACT):
+            return sum(
+                (
+                    taken.exposure.quote or Decimal(0)
+                    for taken in self._taken
+                    if taken.exposure.currency == currency and self._is_recent(taken)
+                ),
+                Decimal(0),
+            )
+
+    def _is_recent(self, taken: Reservation) -> bool:
+        return taken.ended is None or self._clock() - taken.ended < HOUR
+
+    async def _exposure(
+        self, endpoint: Endpoint[Any], path: Mapping[str, int], body: msgspec.Struct | None, read: Reader
+    ) -> Exposure | None:
+        if endpoint is CREATE_SMART_TRADE and isinstance(body, SmartTradeOrder):
+            if body.skip_enter_step:  # The position is held already: nothing is spent.
+                return Exposure(body.pair, body.account_id, Decimal(0))
+            price = price_of_order(body) or self._price_of(body.pair)
+            return Exposure(body.pair, body.account_id, worth(body.position.units.value, price))
+        if endpoint is not ADD_FUNDS or not isinstance(body, FundsOrder) or not self._limits.need_the_trade:
+            return None
+        trade = await read(GET_SMART_TRADE, path=path)
+        price = price_of_funds(body, trade) or self._price_of(trade.pair)
+        return Exposure(trade.pair, trade.account.id, worth(body.units.value, price))
+
+    def _price_of(self, pair: str | None) -> Decimal | None:
+        if pair is None or self._limits.price_of is None or not self._limits.values_orders:
+            return None
+        price = self._limits.price_of(pair)
+        return None if price is None else exact("what price_of returns", price)
+
+    def _check(self, endpoint: Endpoint[Any], exposure: Exposure) -> None:
+        limits = self._limits
+        if limits.pairs is not None and exposure.pair not in limits.pairs:
+            raise _passed(endpoint, "pairs", exposure.pair, sorted(limits.pairs))
+        if limits.accounts is not None and exposure.account_id not in limits.accounts:
+            raise _passed(endpoint, "accounts", exposure.account_id, sorted(limits.accounts))
+        for name, bound, before in (
+            ("max_quote_per_order", limits.max_quote_per_order, Decimal(0)),
+            ("max_quote_per_hour", limits.max_quote_per_hour, self.spent(exposure.currency)),
+        ):
+            if bound is None:
+                continue
+            most = bound.get(exposure.currency) if isinstance(bound, Mapping) else bound
+            if most is None:
+                raise _passed(endpoint, name, exposure.currency, bound)
+            if exposure.quote is None:
+                raise _unvalued(endpoint, name, most)
+            with localcontext(prec=_EXACT):
+                value = before + exposure.quote
+            if value > Decimal(most):
+                raise _passed(endpoint, name, value, most)
+
+    async def _look(self, read: Reader, most: int, *, older_than: float) -> None:
+        """Count the open trades, as far as a bound asks for, unless that was done lately."""
+        async with self._turnstile:
+            began = self._clock()
+            if self._looked_at is not None and began - self._looked_at < older_than:
+                return
+            ids: set[int] = set()
+            unreadable = 0
+            # From the last page that matters to the first: a trade that ends meanwhile moves others up, to a
+            # page that is still to be read.
+            for number in range(-(-most // _PAGE_SIZE), 0, -1):
+                page = await read(LIST_SMART_TRADES, query=_ACTIVE | {"page": number})
+                ids |= {trade.id for trade in page}
+                unreadable += len(page.malformed)
+            self._open, self._unreadable, self._looked_at = frozenset(ids), unreadable, began
+            for taken in self._taken:
+                # What had ended by then is in the list, or is no open trade any more.
+                settled = None if taken.ended is None else taken.ended + (0 if taken.trade_id else SETTLED)
+                taken.opens = taken.opens and (settled is None or settled > began)
+
+
+_ACTIVE: Final = {
+    "status": "active",
+    "order_by": "created_at",
+    "order_direction": "DESC",
+    "per_page": _PAGE_SIZE,
+}
+
+
+def _passed(endpoint: Endpoint[Any], limit: str, value: object, bound: object) -> errors.RiskLimitError:
+    return errors.RiskLimitError(
+        f"nothing was sent: {endpoint} would pass {limit}: {value} where {bound} is allowed",
+        endpoint=endpoint,
+        limit=limit,
+        value=value,
+        bound=bound,
+    )
+
+
+def _unvalued(endpoint: Endpoint[Any], limit: str, bound: object) -> errors.RiskLimitError:
+    return errors.RiskLimitError(
+        f"nothing was sent: what {endpoint} is worth is not known, so {limit} ({bound}) cannot be kept: name "
+        "a price, or give RiskLimits a price_of",
+        endpoint=endpoint,
+        limit=limit,
+        bound=bound,
+    )
