@@ -459,6 +459,42 @@ def test_a_batch_of_which_somebody_cancels_a_worker_reports_what_was_cut_off() -
     virtual_time.run(main())
 
 
+@pytest.mark.parametrize("ids", [[1, 1, 2, 2, 3, 3, 3], [1, 2, 3, 1, 2, 3, 3]])
+def test_a_verdict_on_what_was_cut_off_is_the_same_wherever_the_id_comes(ids: list[int]) -> None:
+    async def main() -> None:
+        lost = errors.OutcomeUnknownError("cancelled after it may have left")
+        batch = batch_of(InTwoSteps(dict.fromkeys(ids, "waiting_targets")), ids, concurrency=3)
+        batch._lost = lambda id: lost if id == 1 else None
+        task = asyncio.create_task(batch.run())
+        for _ in range(2):
+            await asyncio.sleep(1)
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        unknown, skipped = Verdict.UNKNOWN, Verdict.SKIPPED
+        due = [(id, unknown if id == 1 else skipped) for id in ids]
+        assert [(outcome.id, outcome.verdict) for outcome in batch.report] == due
+
+    virtual_time.run(main())
+
+
+def test_an_id_that_comes_again_after_its_worker_was_cancelled_has_its_verdict_too() -> None:
+    async def main() -> None:
+        exchange = InTwoSteps(dict.fromkeys(range(1, 5), "waiting_targets"))
+        batch = batch_of(exchange, [1, 2, 3, 1], concurrency=2)
+        task = asyncio.create_task(batch.run())
+        await asyncio.sleep(1)
+        batch._workers[0].cancel()
+        await asyncio.sleep(1)
+        exchange.may_end.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        skipped, closing = Verdict.SKIPPED, Verdict.CLOSING
+        assert [outcome.verdict for outcome in batch.report] == [skipped, closing, closing, skipped]
+
+    virtual_time.run(main())
+
+
 def test_a_timeout_around_a_batch_keeps_the_report() -> None:
     async def main() -> None:
         exchange = Exchange(dict.fromkeys(range(1, 101), "waiting_targets"))

@@ -252,7 +252,8 @@ class Batch(AsyncIterator[Outcome]):
     async def _take(self, place: int, item: Item) -> None:
         id = item.id
         if id in self._settled:
-            await self._settle([place], self._settled[id])
+            self._outcomes[place] = self._settled[id]
+            await self._announce(self._settled[id])
         elif id in self._running:
             self._running[id].append(place)
         else:
@@ -262,21 +263,24 @@ class Batch(AsyncIterator[Outcome]):
             try:
                 outcome = await self._try(item)
             except asyncio.CancelledError:
-                for taken in places:
-                    self._outcomes[taken] = self._cut_off(item)
+                self._settle(places, id, self._cut_off(item))
                 raise
-            if id:
-                del self._running[id]
-                self._settled[id] = outcome
-            await self._settle(places, outcome)
+            self._settle(places, id, outcome)
+            await self._announce(outcome, times=len(places))
 
-    async def _settle(self, places: list[int], outcome: Outcome) -> None:
+    def _settle(self, places: list[int], id: int, outcome: Outcome) -> None:
+        """Give a verdict to every occurrence of an item, those to come included."""
+        if id:
+            del self._running[id]
+            self._settled[id] = outcome
         for place in places:
             self._outcomes[place] = outcome
-            if self._is_streaming:
-                self._verdicts.append(outcome)
-                self._changed.set()
-        for _ in places:
+
+    async def _announce(self, outcome: Outcome, *, times: int = 1) -> None:
+        if self._is_streaming:
+            self._verdicts += [outcome] * times
+            self._changed.set()
+        for _ in range(times):
             self._told += 1
             if self._on_progress is not None:
                 await self._tell(self._on_progress, outcome)
