@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -83,7 +84,7 @@ class Market:
         items = [Item(id) for id, tries in self.tries.items() if tries > 0]
         return Survey(items=items, mark=Mark(None, 10**9))
 
-    async def close(self, items: list[Item], _left: float | None) -> BatchReport:
+    async def close(self, items: list[Item]) -> BatchReport:
         self.rounds.append([item.id for item in items])
         await asyncio.sleep(1)
         if self.stops_at is not None:
@@ -127,6 +128,25 @@ def test_with_a_deadline_it_is_tried_until_then() -> None:
     report = virtual_time.run(market.sweep(60.0))
     assert len(market.rounds) == 8  # Pauses of 2, 4, 8, 8, ... seconds between rounds of 1 s.
     assert 59.0 <= report.elapsed <= 61.0
+
+
+def test_the_lists_keep_the_deadline_too() -> None:
+    """The limit lets no list through for an hour: the sweep ends at its deadline all the same."""
+
+    class Slow(Market):
+        async def look(self, mark: Mark | None) -> Survey:
+            if mark is not None:
+                await self.errand.wait_for(partial(asyncio.sleep, 3600))
+            return await super().look(mark)
+
+    async def main() -> float:
+        market = Slow({1: 1, 2: 99})
+        await market.sweep(60.0)
+        assert market.rounds == [[1, 2]]
+        assert str(market.errand.called_off) == "the deadline of 60 s had passed"
+        return asyncio.get_running_loop().time()
+
+    assert virtual_time.run(main()) == pytest.approx(60)
 
 
 def test_a_list_that_cannot_be_read_is_read_again() -> None:

@@ -7,6 +7,7 @@ import logging
 import math
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from threecommas_async import errors
@@ -112,7 +113,7 @@ class Sweep:
 
     Args:
         look: Makes a survey; its argument is the mark of the first one, None for that one itself.
-        close: Closes items within a number of seconds; None is no deadline.
+        close: Closes items, until the errand is called off.
         report: Makes a report of verdicts, and of the seconds that it took.
         errand: What all of it is done for.
         skips_unfilled: Trades whose entry is not filled are left alone.
@@ -122,7 +123,7 @@ class Sweep:
     def __init__(
         self,
         look: Callable[[Mark | None], Awaitable[Survey]],
-        close: Callable[[list[Item], float | None], Awaitable[BatchReport]],
+        close: Callable[[list[Item]], Awaitable[BatchReport]],
         report: Callable[[tuple[Outcome, ...], float], BatchReport],
         *,
         errand: Errand,
@@ -148,12 +149,19 @@ class Sweep:
             ThreeCommasError: The first list cannot be read: nothing was ordered.
             asyncio.CancelledError: The task was cancelled; `BatchReport.of` finds the report.
         """
+        timer = None
+        if self._deadline is not None:
+            reason = errors.BatchStoppedError(f"the deadline of {self._deadline:g} s had passed")
+            timer = asyncio.get_running_loop().call_later(self._deadline, self._errand.call_off, reason)
         try:
             await self._rounds()
         except asyncio.CancelledError as cancelled:
             self._take(BatchReport.of(cancelled) or ())
             report = self._so_far()
             raise cancelled from errors.BatchStoppedError(f"cancelled: {report!r}", report=report)
+        finally:
+            if timer is not None:
+                timer.cancel()
         return self._so_far()
 
     async def _rounds(self) -> None:
@@ -162,31 +170,27 @@ class Sweep:
         todo: list[Item] | None = found.items
         idle = 0
         while todo or todo is None:
-            is_progress = self._take(await self._close(todo or [], self._left()))
+            is_progress = self._take(await self._close(todo or []))
             idle = 0 if is_progress else idle + 1
             if self._is_over(idle):
                 return
             if idle:
-                await asyncio.sleep(min(2.0**idle, _LONGEST_PAUSE, self._left() or _LONGEST_PAUSE))
-                if self._is_over(idle):
+                try:
+                    await self._errand.wait_for(partial(asyncio.sleep, min(2.0**idle, _LONGEST_PAUSE)))
+                except errors.BatchStoppedError:
                     return
             todo = await self._still_open(found.mark)
 
-    def _left(self) -> float | None:
-        """Return the seconds that are left; None if there is no deadline."""
-        if self._deadline is None:
-            return None
-        return max(self._deadline - (self._clock() - self._began), 0.001)
-
     def _is_over(self, idle: int) -> bool:
-        if self._deadline is None:
-            return idle >= _IDLE_ROUNDS or self._errand.called_off is not None
-        return self._clock() - self._began >= self._deadline or self._errand.called_off is not None
+        is_in_vain = self._deadline is None and idle >= _IDLE_ROUNDS
+        return is_in_vain or self._errand.called_off is not None
 
     async def _still_open(self, mark: Mark | None) -> list[Item] | None:
         """Return what is still open, and what nobody knows; None if the list cannot be read."""
         try:
             found = await self._look(mark)
+        except errors.BatchStoppedError:
+            return []
         except errors.ThreeCommasError as problem:
             _log.warning("the list of what is still open cannot be read: %s", problem)
             return None

@@ -193,7 +193,8 @@ class SmartTrades(SmartTradeCalls):
             order: As in `close_many`; ``"given"`` begins with the newest trade.
             on_unfilled: As in `close_many`.
             concurrency: As in `close_many`.
-            deadline: As in `close_many`. Without one it ends after three rounds in a row that close nothing.
+            deadline: As in `close_many`, for the lists too. Without one it ends after three rounds in a row that
+                close nothing.
             dry_run: As in `close_many`.
             wait: As in `close_many`.
             on_progress: As in `close_many`; it counts anew in each round.
@@ -227,13 +228,13 @@ class SmartTrades(SmartTradeCalls):
         async def read(items: Sequence[Item]) -> Sequence[Item]:
             return items
 
-        async def close(items: list[Item], left: float | None) -> BatchReport:
+        async def close(items: list[Item]) -> BatchReport:
             batch = self._closing(
                 partial(read, items),
                 errand,
                 on_unfilled=on_unfilled,
                 concurrency=concurrency,
-                deadline=left,
+                deadline=None,
                 on_progress=on_progress,
             )
             return await batch.run()
