@@ -464,7 +464,7 @@ def test_a_verdict_on_what_was_cut_off_is_the_same_wherever_the_id_comes(ids: li
     async def main() -> None:
         lost = errors.OutcomeUnknownError("cancelled after it may have left")
         batch = batch_of(InTwoSteps(dict.fromkeys(ids, "waiting_targets")), ids, concurrency=3)
-        batch._lost = lambda id: lost if id == 1 else None
+        batch._lost = {1: lost}.get
         task = asyncio.create_task(batch.run())
         for _ in range(2):
             await asyncio.sleep(1)

@@ -17,6 +17,7 @@ from threecommas_async.models.decoding import Malformed, Page
 from threecommas_async.models.smart_trade import SmartTrade
 from threecommas_async.models.smart_trade_groups import SmartTradeData
 from threecommas_async.models.status import Status, StatusCode
+from threecommas_async.models.summary import TradeSummary
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -128,6 +129,54 @@ def test_with_a_deadline_it_is_tried_until_then() -> None:
     report = virtual_time.run(market.sweep(60.0))
     assert len(market.rounds) == 8  # Pauses of 2, 4, 8, 8, ... seconds between rounds of 1 s.
     assert 59.0 <= report.elapsed <= 61.0
+
+
+LOST = errors.OutcomeUnknownError("lost")
+REFUSAL = errors.InvalidRequestError("wrong state")
+SEEN = TradeSummary.of(trade(1))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "stays"),
+    [
+        (Outcome(1, Verdict.UNKNOWN, error=LOST), Outcome(1, Verdict.SKIPPED), True),
+        (Outcome(1, Verdict.UNKNOWN, error=LOST), Outcome(1, Verdict.REFUSED, error=REFUSAL), True),
+        (Outcome(1, Verdict.UNKNOWN, SEEN, LOST), Outcome(1, Verdict.REFUSED, SEEN, REFUSAL), False),
+        (Outcome(1, Verdict.UNKNOWN, error=LOST), Outcome(1, Verdict.ALREADY_CLOSED, SEEN), False),
+        (Outcome(1, Verdict.UNKNOWN, error=LOST), Outcome(1, Verdict.CLOSING, SEEN), False),
+        (Outcome(1, Verdict.CLOSING, SEEN), Outcome(1, Verdict.ALREADY_CLOSED, SEEN), True),
+        (Outcome(1, Verdict.CLOSING, SEEN), Outcome(1, Verdict.SKIPPED), True),
+        (Outcome(1, Verdict.SKIPPED), Outcome(1, Verdict.UNKNOWN, error=LOST), False),
+        (Outcome(1, Verdict.REFUSED, error=REFUSAL), Outcome(1, Verdict.SKIPPED), False),
+    ],
+)
+def test_a_round_that_says_nothing_of_an_earlier_order_does_not_hide_it(
+    first: Outcome, second: Outcome, *, stays: bool
+) -> None:
+    """A list that is behind shows a trade as open that was told to close."""
+    rounds = iter([(first,), (second,)])
+    given: list[Item] = []
+
+    class Told(Market):
+        async def look(self, mark: Mark | None) -> Survey:
+            await super().look(mark)
+            return Survey(items=[Item(1, SEEN)] if self.looks <= 2 else [], mark=Mark(None, 10**9))
+
+        async def close(self, items: list[Item]) -> BatchReport:
+            given.extend(items)
+            return BatchReport(next(rounds, ()), 1.0)
+
+    async def main() -> BatchReport:
+        market = Told({})
+        sweep = asyncio.create_task(market.sweep(None))
+        while market.looks < 3:
+            await asyncio.sleep(0.1)
+        market.errand.call_off(errors.BatchStoppedError("enough"))
+        return await sweep
+
+    assert virtual_time.run(main()).outcomes == (first if stays else second,)
+    was_ordered = first.verdict in {Verdict.UNKNOWN, Verdict.CLOSING}
+    assert given[:2] == [Item(1, SEEN), Item(1) if was_ordered else Item(1, SEEN)]
 
 
 def test_the_lists_keep_the_deadline_too() -> None:

@@ -195,7 +195,12 @@ class Sweep:
             _log.warning("the list of what is still open cannot be read: %s", problem)
             return None
         self._opened |= dict.fromkeys(found.opened)
-        items = [item for item in found.items if not self._is_left_alone(item)]
+        items = [
+            # What was read before it is closed says nothing of an order that may be on its way.
+            Item(item.id) if _may_be_ordered(self._outcomes.get(item.id)) else item
+            for item in found.items
+            if not self._is_left_alone(item)
+        ]
         listed = {item.id for item in items}
         unknown = [id for id, outcome in self._outcomes.items() if outcome.verdict is Verdict.UNKNOWN]
         return items + [Item(id) for id in unknown if id not in listed]
@@ -210,7 +215,7 @@ class Sweep:
         closed = False
         for outcome in report:
             before = self._outcomes.get(outcome.id or 0)
-            if before is None or not before.ok or outcome.verdict is not Verdict.ALREADY_CLOSED:
+            if before is None or not _outweighs(before, outcome):
                 self._outcomes[outcome.id or 0] = outcome
             closed = closed or outcome.ok
         return closed
@@ -219,3 +224,14 @@ class Sweep:
         outcomes = (*self._outcomes.values(), *self._unreadable)
         report = self._report(outcomes, self._clock() - self._began)
         return replace(report, opened=tuple(self._opened))
+
+
+def _may_be_ordered(outcome: Outcome | None) -> bool:
+    return outcome is not None and (outcome.ok or outcome.verdict is Verdict.UNKNOWN)
+
+
+def _outweighs(before: Outcome, later: Outcome) -> bool:
+    """Whether a verdict stays: something may have been ordered, and a later round says nothing of it."""
+    if before.ok and later.verdict is Verdict.ALREADY_CLOSED:
+        return True
+    return _may_be_ordered(before) and not later.ok and later.trade is None

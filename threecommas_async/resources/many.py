@@ -193,8 +193,8 @@ class SmartTrades(SmartTradeCalls):
             order: As in `close_many`; ``"given"`` begins with the newest trade.
             on_unfilled: As in `close_many`.
             concurrency: As in `close_many`.
-            deadline: As in `close_many`, for the lists too. Without one it ends after three rounds in a row that
-                close nothing.
+            deadline: As in `close_many`, the lists included. Without one it ends after three rounds in a row
+                that close nothing.
             dry_run: As in `close_many`.
             wait: As in `close_many`.
             on_progress: As in `close_many`; it counts anew in each round.
