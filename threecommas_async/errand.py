@@ -70,15 +70,13 @@ class Errand:
         before = task.cancelling()
         self._waiting.add(task)
         try:
-            result = await wait()
+            return await wait()
         except asyncio.CancelledError:
-            if task in self._broken_off and task.uncancel() <= before:
+            if task in self._broken_off and task.cancelling() == before + 1:
                 raise BatchStoppedError(str(self.called_off)) from None
             raise
-        else:
-            if task in self._broken_off:  # It came at the same moment.
-                task.uncancel()
-            return result
         finally:
             self._waiting.discard(task)
-            self._broken_off.discard(task)
+            if task in self._broken_off:  # However the wait took it, the cancellation was no one else's.
+                self._broken_off.discard(task)
+                task.uncancel()
