@@ -11,7 +11,7 @@ from msgspec import structs
 from tests import virtual_time
 from threecommas_async import errors
 from threecommas_async.batch import Batch, BatchReport, Outcome, Verdict
-from threecommas_async.batch.closing import Closing
+from threecommas_async.batch.closing import Closing, followed
 from threecommas_async.batch.engine import check_options
 from threecommas_async.batch.items import read_items
 from threecommas_async.errand import Errand
@@ -636,3 +636,33 @@ def test_an_unfilled_trade_is_ordered_to_close_if_that_is_wanted() -> None:
     [outcome] = close(exchange, [trade(1, "waiting_position")], on_unfilled="close")
     assert outcome.verdict is Verdict.REFUSED
     assert exchange.calls == [("close", 1), ("get", 1)]
+
+
+def ended(state: StatusCode, *, is_filled: bool) -> TradeSummary:
+    return TradeSummary(id=1, status=state, is_filled=is_filled, is_terminal=True)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "state", "is_filled", "then"),
+    [
+        (Verdict.CLOSING, StatusCode.PANIC_SOLD, True, Verdict.CLOSED),
+        (Verdict.CLOSING, StatusCode.FINISHED, True, Verdict.CLOSED),
+        (Verdict.CLOSING, StatusCode.FAILED, True, Verdict.REFUSED),
+        (Verdict.CANCELLED, StatusCode.CANCELLED, False, Verdict.CANCELLED),
+        (Verdict.CANCELLED, StatusCode.CANCELLED, True, Verdict.REFUSED),
+        (Verdict.ALREADY_CLOSED, StatusCode.STOP_LOSS_FINISHED, True, Verdict.ALREADY_CLOSED),
+        (Verdict.UNKNOWN, StatusCode.PANIC_SOLD, True, Verdict.CLOSED),
+        (Verdict.UNKNOWN, StatusCode.CANCELLED, False, Verdict.CANCELLED),
+        (Verdict.UNKNOWN, StatusCode.CANCELLED, True, Verdict.REFUSED),
+        (Verdict.UNKNOWN, StatusCode.STOP_LOSS_FINISHED, True, Verdict.ALREADY_CLOSED),
+        (Verdict.UNKNOWN, StatusCode.FINISHED, True, Verdict.ALREADY_CLOSED),
+        (Verdict.UNKNOWN, StatusCode.FAILED, False, Verdict.ALREADY_CLOSED),
+    ],
+)
+def test_the_end_of_a_trade_says_what_became_of_its_close(
+    verdict: Verdict, state: StatusCode, *, is_filled: bool, then: Verdict
+) -> None:
+    """A close of which nobody knows was not carried out if the trade ended by its target or its stop."""
+    end = ended(state, is_filled=is_filled)
+    outcome = followed(Outcome(1, verdict), end)
+    assert (outcome.verdict, outcome.trade) == (then, end)
