@@ -144,13 +144,17 @@ def test_a_timeout_at_the_same_time_stays_a_timeout(*, called_off_first: bool) -
     async def main() -> None:
         errand = Errand()
         loop = asyncio.get_running_loop()
-        if called_off_first:
-            loop.call_at(5, errand.call_off, REASON)
-        with pytest.raises(TimeoutError):
+
+        async def wait() -> None:
             async with asyncio.timeout_at(5):
                 if not called_off_first:
                     loop.call_at(5, errand.call_off, REASON)
                 await errand.wait_for(partial(asyncio.sleep, 3600))
+
+        if called_off_first:
+            loop.call_at(5, errand.call_off, REASON)
+        with pytest.raises(TimeoutError):
+            await wait()
         task = asyncio.current_task()
         assert task is not None
         assert task.cancelling() == 0
