@@ -519,6 +519,20 @@ def test_after_its_deadline_a_batch_begins_nothing() -> None:
     virtual_time.run(main())
 
 
+def test_reading_takes_its_share_of_the_deadline() -> None:
+    async def slow() -> AsyncIterator[SmartTrade]:
+        await asyncio.sleep(2)
+        yield lossy(1, "-5")
+
+    async def main() -> None:
+        exchange = Exchange({1: "waiting_targets"})
+        report = await batch_of(exchange, slow(), order="loss", deadline=1).run()
+        assert report.counts == {Verdict.SKIPPED: 1}
+        assert exchange.calls == []
+
+    virtual_time.run(main())
+
+
 def test_a_stream_is_not_read_on_after_the_end_of_a_batch() -> None:
     given: list[int] = []
 

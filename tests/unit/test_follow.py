@@ -95,15 +95,15 @@ class Server:
         """How many requests of which kind."""
         return Counter(asked.what.split()[0] for asked in self.asked)
 
-    @property
-    def polls(self) -> list[list[Asked]]:
-        """The requests of each poll: between two of them nothing is asked for a while."""
-        polls: list[list[Asked]] = []
-        for asked in self.asked:
-            if not polls or asked.at - polls[-1][-1].at > 2 * ANSWER:
-                polls.append([])
-            polls[-1].append(asked)
-        return polls
+
+def polls(server: Server) -> list[list[Asked]]:
+    """The requests of each poll: between two of them nothing is asked for a while."""
+    found: list[list[Asked]] = []
+    for asked in server.asked:
+        if not found or asked.at - found[-1][-1].at > 2 * ANSWER:
+            found.append([])
+        found[-1].append(asked)
+    return found
 
 
 def until(
@@ -137,7 +137,7 @@ def test_following_costs_a_page_for_a_hundred_active_trades_in_a_poll_and_three_
     reached = until(server)
     assert reached.keys() == server.ends.keys()
     assert all(trade.status.code in TERMINAL for trade in reached.values())
-    polling = sum(math.ceil(max(poll[0].active, 1) / 100) for poll in server.polls)
+    polling = sum(math.ceil(max(poll[0].active, 1) / 100) for poll in polls(server))
     assert len(server.asked) <= polling + 3 * math.ceil(count / 100), server.kinds
 
 
@@ -247,10 +247,10 @@ def test_an_id_may_come_in_any_form_and_twice() -> None:
 def test_polls_leave_more_than_half_of_the_limit_to_others(limit: RateLimit, count: int) -> None:
     server = Server(dict.fromkeys(range(1, count + 1), 3000.0))
     until(server, limit=limit, timeout=4000, poll_every=1)
-    steady = [poll for poll in server.polls if 200 < poll[0].at < 2900]
+    steady = [poll for poll in polls(server) if 200 < poll[0].at < 2900]
     asked, seconds = sum(map(len, steady)), steady[-1][0].at - steady[0][0].at
     assert asked - len(steady[-1]) <= 0.45 * limit.requests * seconds / limit.period
-    gaps = [later[0].at - before[-1].at for before, later in itertools.pairwise(server.polls)]
+    gaps = [later[0].at - before[-1].at for before, later in itertools.pairwise(polls(server))]
     assert max(gaps) <= 1.1 * max(1, math.ceil(count / 100) * limit.period / (0.45 * limit.requests)) + ANSWER
 
 

@@ -154,7 +154,14 @@ class Batch(AsyncIterator[Outcome]):
     async def _begin(self) -> None:
         if self._is_begun:
             return
-        items = await self._read()
+        if self._deadline is not None:
+            reason = errors.BatchStoppedError(f"the deadline of {self._deadline:g} s had passed")
+            self._timer = asyncio.get_running_loop().call_later(self._deadline, self._errand.call_off, reason)
+        try:
+            items = await self._read()
+        except BaseException:
+            self._stop_timer()
+            raise
         self._is_begun = True
         self._began = self._ended = self._clock()
         if isinstance(items, AsyncGenerator):
@@ -163,9 +170,6 @@ class Batch(AsyncIterator[Outcome]):
             self._total = len(items)
             self._items = iter(items)
             self._concurrency = min(self._concurrency, self._total)
-        if self._deadline is not None:
-            reason = errors.BatchStoppedError(f"the deadline of {self._deadline:g} s had passed")
-            self._timer = asyncio.get_running_loop().call_later(self._deadline, self._errand.call_off, reason)
         for _ in range(self._concurrency):
             worker = asyncio.create_task(self._work())
             worker.add_done_callback(lambda _: self._changed.set())
@@ -178,9 +182,7 @@ class Batch(AsyncIterator[Outcome]):
             BatchInterruptedError: The iterable failed.
             asyncio.CancelledError: Somebody else cancelled a worker.
         """
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._stop_timer()
         cancelled = any(worker.cancelled() for worker in self._workers)
         await self._skip_the_rest(errors.BatchStoppedError("the batch was cancelled"))
         for worker in self._workers:
@@ -195,11 +197,15 @@ class Batch(AsyncIterator[Outcome]):
                 report=self.report,
             ) from source_error
 
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     async def _wind_down(self, reason: errors.BatchStoppedError) -> None:
         """Send nothing more, let what is in flight finish in time, and cut off the rest."""
         self._errand.call_off(reason)
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_timer()
         try:
             if self._workers:
                 await asyncio.wait(self._workers, timeout=GRACE)
