@@ -302,11 +302,9 @@ class Fleet:
         self._read = 0
         self._loop = asyncio.get_running_loop()
 
-    def add_client(self, *, budget: int | None = None) -> ThreeCommas:
+    def add_client(self, *, budget: int | None = None, limits: RateLimit = NOT_BINDING) -> ThreeCommas:
         api_key, secret = self.sandbox._keys.new_hmac(Grant())
-        options = self.sandbox.credentials(
-            mode="real", limits=NOT_BINDING, api_key=api_key, api_secret=secret
-        )
+        options = self.sandbox.credentials(mode="real", limits=limits, api_key=api_key, api_secret=secret)
         client = ThreeCommas(**options)
         session, epoch = client._session, self.sandbox._exchange.epoch
         session._clock = self._loop.time

@@ -31,6 +31,7 @@ class Errand:
         self.retries: int = 0
         self.rate_limited: int = 0
         self.called_off: Exception | None = None
+        self._listeners: list[Callable[[Exception], None]] = []
         self._waiting: set[asyncio.Task[object]] = set()
         self._broken_off: set[asyncio.Task[object]] = set()
 
@@ -49,9 +50,17 @@ class Errand:
         """Let nothing more be sent; the first reason stays."""
         if self.called_off is None:
             self.called_off = reason
+            for listener in self._listeners:
+                listener(reason)
             for task in self._waiting:
                 self._broken_off.add(task)
                 task.cancel()
+
+    def when_called_off(self, listener: Callable[[Exception], None]) -> None:
+        """Call a function with the reason once it is called off; at once if it has been."""
+        self._listeners.append(listener)
+        if self.called_off is not None:
+            listener(self.called_off)
 
     async def wait_for(self, wait: Callable[[], Awaitable[T]]) -> T:
         """Await something, until the errand is called off.
@@ -70,15 +79,13 @@ class Errand:
         before = task.cancelling()
         self._waiting.add(task)
         try:
-            result = await wait()
+            return await wait()
         except asyncio.CancelledError:
-            if task in self._broken_off and task.uncancel() <= before:
+            if task in self._broken_off and task.cancelling() == before + 1:
                 raise BatchStoppedError(str(self.called_off)) from None
             raise
-        else:
-            if task in self._broken_off:  # It came at the same moment.
-                task.uncancel()
-            return result
         finally:
             self._waiting.discard(task)
-            self._broken_off.discard(task)
+            if task in self._broken_off:  # However the wait took it, the cancellation was no one else's.
+                self._broken_off.discard(task)
+                task.uncancel()

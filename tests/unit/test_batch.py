@@ -11,7 +11,7 @@ from msgspec import structs
 from tests import virtual_time
 from threecommas_async import errors
 from threecommas_async.batch import Batch, BatchReport, Outcome, Verdict
-from threecommas_async.batch.closing import Closing
+from threecommas_async.batch.closing import Closing, followed
 from threecommas_async.batch.engine import check_options
 from threecommas_async.batch.items import read_items
 from threecommas_async.errand import Errand
@@ -460,6 +460,42 @@ def test_a_batch_of_which_somebody_cancels_a_worker_reports_what_was_cut_off() -
     virtual_time.run(main())
 
 
+@pytest.mark.parametrize("ids", [[1, 1, 2, 2, 3, 3, 3], [1, 2, 3, 1, 2, 3, 3]])
+def test_a_verdict_on_what_was_cut_off_is_the_same_wherever_the_id_comes(ids: list[int]) -> None:
+    async def main() -> None:
+        lost = errors.OutcomeUnknownError("cancelled after it may have left")
+        batch = batch_of(InTwoSteps(dict.fromkeys(ids, "waiting_targets")), ids, concurrency=3)
+        batch._lost = {1: lost}.get
+        task = asyncio.create_task(batch.run())
+        for _ in range(2):
+            await asyncio.sleep(1)
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        unknown, skipped = Verdict.UNKNOWN, Verdict.SKIPPED
+        due = [(id, unknown if id == 1 else skipped) for id in ids]
+        assert [(outcome.id, outcome.verdict) for outcome in batch.report] == due
+
+    virtual_time.run(main())
+
+
+def test_an_id_that_comes_again_after_its_worker_was_cancelled_has_its_verdict_too() -> None:
+    async def main() -> None:
+        exchange = InTwoSteps(dict.fromkeys(range(1, 5), "waiting_targets"))
+        batch = batch_of(exchange, [1, 2, 3, 1], concurrency=2)
+        task = asyncio.create_task(batch.run())
+        await asyncio.sleep(1)
+        batch._workers[0].cancel()
+        await asyncio.sleep(1)
+        exchange.may_end.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        skipped, closing = Verdict.SKIPPED, Verdict.CLOSING
+        assert [outcome.verdict for outcome in batch.report] == [skipped, closing, closing, skipped]
+
+    virtual_time.run(main())
+
+
 def test_a_timeout_around_a_batch_keeps_the_report() -> None:
     async def main() -> None:
         exchange = Exchange(dict.fromkeys(range(1, 101), "waiting_targets"))
@@ -480,6 +516,20 @@ def test_after_its_deadline_a_batch_begins_nothing() -> None:
         assert report.counts == {Verdict.CLOSING: 12, Verdict.SKIPPED: 88}
         assert report.elapsed == pytest.approx(0.15)
         assert str(report.outcomes[99].error) == "the deadline of 0.12 s had passed"
+
+    virtual_time.run(main())
+
+
+def test_reading_takes_its_share_of_the_deadline() -> None:
+    async def slow() -> AsyncIterator[SmartTrade]:
+        await asyncio.sleep(2)
+        yield lossy(1, "-5")
+
+    async def main() -> None:
+        exchange = Exchange({1: "waiting_targets"})
+        report = await batch_of(exchange, slow(), order="loss", deadline=1).run()
+        assert report.counts == {Verdict.SKIPPED: 1}
+        assert exchange.calls == []
 
     virtual_time.run(main())
 
@@ -621,3 +671,80 @@ def test_an_unfilled_trade_is_ordered_to_close_if_that_is_wanted() -> None:
     [outcome] = close(exchange, [trade(1, "waiting_position")], on_unfilled="close")
     assert outcome.verdict is Verdict.REFUSED
     assert exchange.calls == [("close", 1), ("get", 1)]
+
+
+def ended(state: StatusCode, *, is_filled: bool) -> TradeSummary:
+    return TradeSummary(id=1, status=state, is_filled=is_filled, is_terminal=True)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "state", "is_filled", "then"),
+    [
+        (Verdict.CLOSING, StatusCode.PANIC_SOLD, True, Verdict.CLOSED),
+        (Verdict.CLOSING, StatusCode.FINISHED, True, Verdict.CLOSED),
+        (Verdict.CLOSING, StatusCode.FAILED, True, Verdict.REFUSED),
+        (Verdict.CANCELLED, StatusCode.CANCELLED, False, Verdict.CANCELLED),
+        (Verdict.CANCELLED, StatusCode.CANCELLED, True, Verdict.REFUSED),
+        (Verdict.ALREADY_CLOSED, StatusCode.STOP_LOSS_FINISHED, True, Verdict.ALREADY_CLOSED),
+        (Verdict.UNKNOWN, StatusCode.PANIC_SOLD, True, Verdict.CLOSED),
+        (Verdict.UNKNOWN, StatusCode.CANCELLED, False, Verdict.CANCELLED),
+        (Verdict.UNKNOWN, StatusCode.CANCELLED, True, Verdict.REFUSED),
+        (Verdict.UNKNOWN, StatusCode.STOP_LOSS_FINISHED, True, Verdict.ALREADY_CLOSED),
+        (Verdict.UNKNOWN, StatusCode.FINISHED, True, Verdict.ALREADY_CLOSED),
+        (Verdict.UNKNOWN, StatusCode.FAILED, False, Verdict.ALREADY_CLOSED),
+    ],
+)
+def test_the_end_of_a_trade_says_what_became_of_its_close(
+    verdict: Verdict, state: StatusCode, *, is_filled: bool, then: Verdict
+) -> None:
+    """A close of which nobody knows was not carried out if the trade ended by its target or its stop."""
+    end = ended(state, is_filled=is_filled)
+    outcome = followed(Outcome(1, verdict), end)
+    assert (outcome.verdict, outcome.trade) == (then, end)
+
+
+def test_a_deadline_bounds_what_is_in_flight_too() -> None:
+    async def main() -> None:
+        exchange = InTwoSteps(dict.fromkeys(range(1, 101), "waiting_targets"))
+        report = await batch_of(exchange, range(1, 101), deadline=5).run()
+        assert asyncio.get_running_loop().time() == pytest.approx(15)
+        assert report.counts == {Verdict.SKIPPED: 100}
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    virtual_time.run(main())
+
+
+def test_a_refused_key_lets_finish_what_is_in_flight_however_long_that_takes() -> None:
+    class Slow(InTwoSteps):
+        async def close_by_market(self, id: int, /) -> SmartTrade:
+            if id == 1:
+                await asyncio.sleep(1)
+                raise errors.AuthenticationError("401")
+            return await super().close_by_market(id)
+
+    async def main() -> None:
+        exchange = Slow(dict.fromkeys(range(1, 101), "waiting_targets"))
+        asyncio.get_running_loop().call_later(60, exchange.may_end.set)
+        report = await batch_of(exchange, range(1, 101)).run()
+        assert report.counts == {Verdict.REFUSED: 1, Verdict.CLOSING: 3, Verdict.SKIPPED: 96}
+
+    virtual_time.run(main())
+
+
+def test_a_batch_that_is_cancelled_while_it_reads_its_input_has_an_empty_report() -> None:
+    async def main() -> None:
+        async def endless() -> AsyncIterator[SmartTrade]:
+            while True:
+                await asyncio.sleep(1)
+                yield trade(1)
+
+        task = asyncio.create_task(batch_of(Exchange({}), endless(), order="loss").run())
+        await asyncio.sleep(10)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        report = BatchReport.of(caught.value)
+        assert report is not None
+        assert len(report) == 0
+
+    virtual_time.run(main())

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,7 @@ from threecommas_async.models.decoding import Malformed, Page
 from threecommas_async.models.smart_trade import SmartTrade
 from threecommas_async.models.smart_trade_groups import SmartTradeData
 from threecommas_async.models.status import Status, StatusCode
+from threecommas_async.models.summary import TradeSummary
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator
@@ -83,7 +85,7 @@ class Market:
         items = [Item(id) for id, tries in self.tries.items() if tries > 0]
         return Survey(items=items, mark=Mark(None, 10**9))
 
-    async def close(self, items: list[Item], _left: float | None) -> BatchReport:
+    async def close(self, items: list[Item]) -> BatchReport:
         self.rounds.append([item.id for item in items])
         await asyncio.sleep(1)
         if self.stops_at is not None:
@@ -127,6 +129,73 @@ def test_with_a_deadline_it_is_tried_until_then() -> None:
     report = virtual_time.run(market.sweep(60.0))
     assert len(market.rounds) == 8  # Pauses of 2, 4, 8, 8, ... seconds between rounds of 1 s.
     assert 59.0 <= report.elapsed <= 61.0
+
+
+LOST = errors.OutcomeUnknownError("lost")
+REFUSAL = errors.InvalidRequestError("wrong state")
+SEEN = TradeSummary.of(trade(1))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "stays"),
+    [
+        (Outcome(1, Verdict.UNKNOWN, error=LOST), Outcome(1, Verdict.SKIPPED), True),
+        (Outcome(1, Verdict.UNKNOWN, error=LOST), Outcome(1, Verdict.REFUSED, error=REFUSAL), True),
+        (Outcome(1, Verdict.UNKNOWN, SEEN, LOST), Outcome(1, Verdict.REFUSED, SEEN, REFUSAL), False),
+        (Outcome(1, Verdict.UNKNOWN, error=LOST), Outcome(1, Verdict.ALREADY_CLOSED, SEEN), False),
+        (Outcome(1, Verdict.UNKNOWN, error=LOST), Outcome(1, Verdict.CLOSING, SEEN), False),
+        (Outcome(1, Verdict.CLOSING, SEEN), Outcome(1, Verdict.ALREADY_CLOSED, SEEN), True),
+        (Outcome(1, Verdict.CLOSING, SEEN), Outcome(1, Verdict.SKIPPED), True),
+        (Outcome(1, Verdict.SKIPPED), Outcome(1, Verdict.UNKNOWN, error=LOST), False),
+        (Outcome(1, Verdict.REFUSED, error=REFUSAL), Outcome(1, Verdict.SKIPPED), False),
+    ],
+)
+def test_a_round_that_says_nothing_of_an_earlier_order_does_not_hide_it(
+    first: Outcome, second: Outcome, *, stays: bool
+) -> None:
+    """A list that is behind shows a trade as open that was told to close."""
+    rounds = iter([(first,), (second,)])
+    given: list[Item] = []
+
+    class Told(Market):
+        async def look(self, mark: Mark | None) -> Survey:
+            await super().look(mark)
+            return Survey(items=[Item(1, SEEN)] if self.looks <= 2 else [], mark=Mark(None, 10**9))
+
+        async def close(self, items: list[Item]) -> BatchReport:
+            given.extend(items)
+            return BatchReport(next(rounds, ()), 1.0)
+
+    async def main() -> BatchReport:
+        market = Told({})
+        sweep = asyncio.create_task(market.sweep(None))
+        while market.looks < 3:
+            await asyncio.sleep(0.1)
+        market.errand.call_off(errors.BatchStoppedError("enough"))
+        return await sweep
+
+    assert virtual_time.run(main()).outcomes == (first if stays else second,)
+    was_ordered = first.verdict in {Verdict.UNKNOWN, Verdict.CLOSING}
+    assert given[:2] == [Item(1, SEEN), Item(1) if was_ordered else Item(1, SEEN)]
+
+
+def test_the_lists_keep_the_deadline_too() -> None:
+    """The limit lets no list through for an hour: the sweep ends at its deadline all the same."""
+
+    class Slow(Market):
+        async def look(self, mark: Mark | None) -> Survey:
+            if mark is not None:
+                await self.errand.wait_for(partial(asyncio.sleep, 3600))
+            return await super().look(mark)
+
+    async def main() -> float:
+        market = Slow({1: 1, 2: 99})
+        await market.sweep(60.0)
+        assert market.rounds == [[1, 2]]
+        assert str(market.errand.called_off) == "the deadline of 60 s had passed"
+        return asyncio.get_running_loop().time()
+
+    assert virtual_time.run(main()) == pytest.approx(60)
 
 
 def test_a_list_that_cannot_be_read_is_read_again() -> None:

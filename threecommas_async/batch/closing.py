@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 OnUnfilled = Literal["cancel", "skip", "close"]
 """What to do with a trade whose entry is not filled: the API refuses to close it."""
 
+_ORDERED_ENDS: Final = frozenset({StatusCode.PANIC_SOLD, StatusCode.CANCELLED})
+"""States in which a trade that was told to close or to cancel ends; in others it ended by itself."""
+
 _STILL_HELD: Final = "the entry was filled while the trade was being cancelled: the position is still held"
 
 
@@ -166,8 +169,8 @@ def followed(outcome: Outcome, end: TradeSummary) -> Outcome:
         return Outcome(outcome.id, outcome.verdict, end)
     if end.status is StatusCode.CANCELLED and end.is_filled:
         return refused(end, "it ended as cancelled, and the position is still held")
-    if not end.is_filled:
-        return Outcome(outcome.id, Verdict.CANCELLED, end)
-    if end.status is StatusCode.FAILED:
+    if end.status is StatusCode.FAILED and end.is_filled:
         return refused(end, "it ended as failed: the position may still be held")
-    return Outcome(outcome.id, Verdict.CLOSED, end)
+    if outcome.verdict is Verdict.UNKNOWN and end.status not in _ORDERED_ENDS:
+        return Outcome(outcome.id, Verdict.ALREADY_CLOSED, end)
+    return Outcome(outcome.id, Verdict.CLOSED if end.is_filled else Verdict.CANCELLED, end)

@@ -97,6 +97,7 @@ class Batch(AsyncIterator[Outcome]):
         self._is_begun = False
         self._began = self._ended = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._is_cut_off = False
         self._verdicts: deque[Outcome] = deque()
         self._is_streaming = False
         self._changed = asyncio.Event()
@@ -116,8 +117,8 @@ class Batch(AsyncIterator[Outcome]):
             BatchInterruptedError: The iterable failed; the error holds the report on what it had given.
             asyncio.CancelledError: The task was cancelled; `BatchReport.of` finds the report.
         """
-        await self._begin()
         try:
+            await self._begin()
             if self._workers:
                 await asyncio.wait(self._workers)
         except asyncio.CancelledError as cancelled:
@@ -127,16 +128,15 @@ class Batch(AsyncIterator[Outcome]):
 
     async def __anext__(self) -> Outcome:
         self._is_streaming = True
-        await self._begin()
-        while not self._verdicts:
-            if all(worker.done() for worker in self._workers):
-                await self._end()
-                break
-            self._changed.clear()
-            try:
+        try:
+            await self._begin()
+            while not self._verdicts and not all(worker.done() for worker in self._workers):
+                self._changed.clear()
                 await self._changed.wait()
-            except asyncio.CancelledError as cancelled:
-                await self._wind_down_cancelled(cancelled)
+        except asyncio.CancelledError as cancelled:
+            await self._wind_down_cancelled(cancelled)
+        if not self._verdicts:
+            await self._end()
         if not self._verdicts:
             raise StopAsyncIteration
         return self._verdicts.popleft()
@@ -157,8 +157,15 @@ class Batch(AsyncIterator[Outcome]):
     async def _begin(self) -> None:
         if self._is_begun:
             return
-        items = await self._read()
+        if self._deadline is not None:
+            self._timer = asyncio.get_running_loop().call_later(self._deadline, self._pass_deadline)
+        try:
+            items = await self._read()
+        except BaseException:
+            self._stop_timer()
+            raise
         self._is_begun = True
+        self._errand.when_called_off(self._bound)
         self._began = self._ended = self._clock()
         if isinstance(items, AsyncGenerator):
             self._items = items
@@ -166,9 +173,6 @@ class Batch(AsyncIterator[Outcome]):
             self._total = len(items)
             self._items = iter(items)
             self._concurrency = min(self._concurrency, self._total)
-        if self._deadline is not None:
-            reason = errors.BatchStoppedError(f"the deadline of {self._deadline:g} s had passed")
-            self._timer = asyncio.get_running_loop().call_later(self._deadline, self._errand.call_off, reason)
         if self._on_progress is not None:
             self._teller = asyncio.create_task(self._tell_all(self._on_progress))
         for _ in range(self._concurrency):
@@ -183,10 +187,8 @@ class Batch(AsyncIterator[Outcome]):
             BatchInterruptedError: The iterable failed.
             asyncio.CancelledError: Somebody else cancelled a worker.
         """
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        cancelled = any(worker.cancelled() for worker in self._workers)
+        self._stop_timer()
+        cancelled = not self._is_cut_off and any(worker.cancelled() for worker in self._workers)
         await self._skip_the_rest(errors.BatchStoppedError("the batch was cancelled"))
         try:
             await self._end_telling(GRACE)
@@ -204,11 +206,29 @@ class Batch(AsyncIterator[Outcome]):
                 report=self.report,
             ) from source_error
 
+    def _pass_deadline(self) -> None:
+        self._timer = None
+        self._errand.call_off(errors.BatchStoppedError(f"the deadline of {self._deadline:g} s had passed"))
+
+    def _bound(self, reason: Exception) -> None:
+        """Give what is in flight its time, and no more, where not the API called it off."""
+        if isinstance(reason, errors.BatchStoppedError) and self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(GRACE, self._cut)
+
+    def _cut(self) -> None:
+        self._is_cut_off = True
+        for worker in self._workers:
+            worker.cancel()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     async def _wind_down(self, reason: errors.BatchStoppedError) -> None:
         """Send nothing more, let what is in flight finish in time, and cut off the rest."""
         self._errand.call_off(reason)
-        if self._timer is not None:
-            self._timer.cancel()
+        self._stop_timer()
         clock = asyncio.get_running_loop().time
         ends_at = clock() + GRACE
         try:
@@ -265,7 +285,8 @@ class Batch(AsyncIterator[Outcome]):
     async def _take(self, place: int, item: Item) -> None:
         id = item.id
         if id in self._settled:
-            self._settle([place], self._settled[id])
+            self._outcomes[place] = self._settled[id]
+            self._announce(self._settled[id])
         elif id in self._running:
             self._running[id].append(place)
         else:
@@ -275,20 +296,24 @@ class Batch(AsyncIterator[Outcome]):
             try:
                 outcome = await self._try(item)
             except asyncio.CancelledError:
-                for taken in places:
-                    self._outcomes[taken] = self._cut_off(item)
+                self._settle(places, id, self._cut_off(item))
                 raise
-            if id:
-                del self._running[id]
-                self._settled[id] = outcome
-            self._settle(places, outcome)
+            self._settle(places, id, outcome)
+            self._announce(outcome, times=len(places))
 
-    def _settle(self, places: list[int], outcome: Outcome) -> None:
+    def _settle(self, places: list[int], id: int, outcome: Outcome) -> None:
+        """Give a verdict to every occurrence of an item, those to come included."""
+        if id:
+            del self._running[id]
+            self._settled[id] = outcome
         for place in places:
             self._outcomes[place] = outcome
-            if self._is_streaming:
-                self._verdicts.append(outcome)
-                self._changed.set()
+
+    def _announce(self, outcome: Outcome, *, times: int = 1) -> None:
+        if self._is_streaming:
+            self._verdicts += [outcome] * times
+            self._changed.set()
+        for _ in range(times):
             self._told += 1
             if self._on_progress is not None:
                 self._untold.append((self._told, outcome))
@@ -308,9 +333,11 @@ class Batch(AsyncIterator[Outcome]):
             return
         self._is_settled = True
         self._news.set()
-        await asyncio.wait([self._teller], timeout=max(grace, 0.0))
-        if not self._teller.done():
-            self._teller.cancel()
+        try:
+            await asyncio.wait([self._teller], timeout=max(grace, 0.0))
+        finally:
+            is_late = self._teller.cancel()
+        if is_late:
             _log.warning(
                 "on_progress is too slow: it was not told of the last %d verdicts", len(self._untold)
             )

@@ -191,29 +191,33 @@ class _Poll:
         Raises:
             ThreeCommasError: The next one would fail too; a trade is none of this key.
         """
-        self.problem = None
         try:
-            await self._look(is_last)
+            self.problem = await self._look(is_last)
         except (TransportError, ServerError, RateLimitedError, DecodeError) as problem:
             self.problem = problem
 
-    async def _look(self, is_last: bool) -> None:
+    async def _look(self, is_last: bool) -> ThreeCommasError | None:
         asked = self._left - self._gone
         active = await find_active(self._calls, asked, pages_before=self.cost)
         self.cost = active.requests
-        self._sort(active)
-        self._gone |= asked - active.trades.keys()
-        if self._gone and (is_last or self._gone == self._left or len(self._gone) >= PAGE_SIZE):
+        problem = self._sort(active)
+        self._gone |= asked - active.trades.keys() - active.problems.keys()
+        are_all_gone = self._gone == self._left - active.problems.keys()
+        if self._gone and (is_last or are_all_gone or len(self._gone) >= PAGE_SIZE):
             ended = await find_ended(self._calls, self._gone)
             self._gone.clear()
-            self._sort(ended)
+            problem = self._sort(ended) or problem
+        return problem
 
-    def _sort(self, found: Found) -> None:
+    def _sort(self, found: Found) -> ThreeCommasError | None:
+        """Take over what was found; return why something could not be read."""
         for id, trade in found.trades.items():
             if trade.is_terminal or self._is_there(trade):
                 self._reached[id] = trade
                 self._left.discard(id)
+        unreadable: ThreeCommasError | None = None
         for problem in found.problems.values():
             if isinstance(problem, NotFoundError):
                 raise problem
-            self.problem = problem
+            unreadable = problem
+        return unreadable

@@ -31,7 +31,7 @@ class Verdict(StrEnum):
     CANCELLED = "cancelled"
     """The cancellation was accepted; when closing, that is for trades whose entry was not filled."""
     ALREADY_CLOSED = "already_closed"
-    """The trade had ended, or been told to, before this batch; nothing was done."""
+    """The trade had ended, or been told to, without this batch; nothing was done."""
     DONE = "done"
     """The call was answered: the verdict of batches that neither close nor cancel."""
     WOULD_CLOSE = "would_close"

@@ -7,6 +7,7 @@ import logging
 import math
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from threecommas_async import errors
@@ -135,7 +136,7 @@ class Sweep:
 
     Args:
         look: Makes a survey; its argument is the mark of the first one, None for that one itself.
-        close: Closes items within a number of seconds; None is no deadline.
+        close: Closes items, until the errand is called off.
         report: Makes a report of verdicts, and of the seconds that it took.
         errand: What all of it is done for.
         skips_unfilled: Trades whose entry is not filled are left alone.
@@ -145,7 +146,7 @@ class Sweep:
     def __init__(
         self,
         look: Callable[[Mark | None], Awaitable[Survey]],
-        close: Callable[[list[Item], float | None], Awaitable[BatchReport]],
+        close: Callable[[list[Item]], Awaitable[BatchReport]],
         report: Callable[[tuple[Outcome, ...], float], BatchReport],
         *,
         errand: Errand,
@@ -171,12 +172,19 @@ class Sweep:
             ThreeCommasError: The first list cannot be read: nothing was ordered.
             asyncio.CancelledError: The task was cancelled; `BatchReport.of` finds the report.
         """
+        timer = None
+        if self._deadline is not None:
+            reason = errors.BatchStoppedError(f"the deadline of {self._deadline:g} s had passed")
+            timer = asyncio.get_running_loop().call_later(self._deadline, self._errand.call_off, reason)
         try:
             await self._rounds()
         except asyncio.CancelledError as cancelled:
             self._take(BatchReport.of(cancelled) or ())
             report = self._so_far()
             raise cancelled from errors.BatchStoppedError(f"cancelled: {report!r}", report=report)
+        finally:
+            if timer is not None:
+                timer.cancel()
         return self._so_far()
 
     async def _rounds(self) -> None:
@@ -185,36 +193,37 @@ class Sweep:
         todo: list[Item] | None = found.items
         idle = 0
         while todo or todo is None:
-            is_progress = self._take(await self._close(todo or [], self._left()))
+            is_progress = self._take(await self._close(todo or []))
             idle = 0 if is_progress else idle + 1
             if self._is_over(idle):
                 return
             if idle:
-                await asyncio.sleep(min(2.0**idle, _LONGEST_PAUSE, self._left() or _LONGEST_PAUSE))
-                if self._is_over(idle):
+                try:
+                    await self._errand.wait_for(partial(asyncio.sleep, min(2.0**idle, _LONGEST_PAUSE)))
+                except errors.BatchStoppedError:
                     return
             todo = await self._still_open(found.mark)
 
-    def _left(self) -> float | None:
-        """Return the seconds that are left; None if there is no deadline."""
-        if self._deadline is None:
-            return None
-        return max(self._deadline - (self._clock() - self._began), 0.001)
-
     def _is_over(self, idle: int) -> bool:
-        if self._deadline is None:
-            return idle >= _IDLE_ROUNDS or self._errand.called_off is not None
-        return self._clock() - self._began >= self._deadline or self._errand.called_off is not None
+        is_in_vain = self._deadline is None and idle >= _IDLE_ROUNDS
+        return is_in_vain or self._errand.called_off is not None
 
     async def _still_open(self, mark: Mark | None) -> list[Item] | None:
         """Return what is still open, and what nobody knows; None if the list cannot be read."""
         try:
             found = await self._look(mark)
+        except errors.BatchStoppedError:
+            return []
         except errors.ThreeCommasError as problem:
             _log.warning("the list of what is still open cannot be read: %s", problem)
             return None
         self._opened |= dict.fromkeys(found.opened)
-        items = [item for item in found.items if not self._is_left_alone(item)]
+        items = [
+            # What was read before it is closed says nothing of an order that may be on its way.
+            Item(item.id) if _may_be_ordered(self._outcomes.get(item.id)) else item
+            for item in found.items
+            if not self._is_left_alone(item)
+        ]
         listed = {item.id for item in items}
         unknown = [id for id, outcome in self._outcomes.items() if outcome.verdict is Verdict.UNKNOWN]
         return items + [Item(id) for id in unknown if id not in listed]
@@ -229,7 +238,7 @@ class Sweep:
         closed = False
         for outcome in report:
             before = self._outcomes.get(outcome.id or 0)
-            if before is None or not before.ok or outcome.verdict is not Verdict.ALREADY_CLOSED:
+            if before is None or not _outweighs(before, outcome):
                 self._outcomes[outcome.id or 0] = outcome
             closed = closed or outcome.ok
         return closed
@@ -238,3 +247,18 @@ class Sweep:
         outcomes = (*self._outcomes.values(), *self._unreadable)
         report = self._report(outcomes, self._clock() - self._began)
         return replace(report, opened=tuple(self._opened))
+
+
+_SAYS_NO: Final = frozenset({Verdict.REFUSED, Verdict.SKIPPED})
+
+
+def _may_be_ordered(outcome: Outcome | None) -> bool:
+    return outcome is not None and outcome.verdict not in _SAYS_NO
+
+
+def _outweighs(before: Outcome, later: Outcome) -> bool:
+    """Whether a verdict stays: something may have been ordered, and a later round says nothing of it."""
+    if before.ok and later.verdict is Verdict.ALREADY_CLOSED:
+        return True
+    says_nothing = later.trade is None and (later.verdict in _SAYS_NO or later.verdict is Verdict.UNKNOWN)
+    return _may_be_ordered(before) and says_nothing

@@ -86,7 +86,7 @@ class SmartTrades(SmartTradeCalls):
                 ``"cancel"`` it, after it was read anew, since it may be filled by now; ``"skip"`` it, which
                 is no failure of the report; or order the close all the same (``"close"``).
             concurrency: Calls in flight at most.
-            deadline: Seconds after which nothing more is sent. What is in flight then is let finish.
+            deadline: Seconds after which nothing more is sent. What is in flight then is let finish for 10 s.
             dry_run: Order nothing and return the plan: what would be closed, cancelled or left alone, and
                 ``floor``, the seconds that the request limit takes for it. Ids are looked up first, by pages.
             wait: Follow the trades to their end: until the deadline, or for 10 minutes.
@@ -196,7 +196,8 @@ class SmartTrades(SmartTradeCalls):
             order: As in `close_many`; ``"given"`` begins with the newest trade.
             on_unfilled: As in `close_many`.
             concurrency: As in `close_many`.
-            deadline: As in `close_many`. Without one it ends after three rounds in a row that close nothing.
+            deadline: As in `close_many`, the lists included. Without one it ends after three rounds in a row
+                that close nothing.
             dry_run: As in `close_many`.
             wait: As in `close_many`.
             on_progress: As in `close_many`; a trade that is tried again counts once.
@@ -232,7 +233,7 @@ class SmartTrades(SmartTradeCalls):
 
         progress = None if on_progress is None else sweep.Progress(on_progress)
 
-        async def close(items: list[Item], left: float | None) -> BatchReport:
+        async def close(items: list[Item]) -> BatchReport:
             if progress is not None:
                 progress.begin(items)
             batch = self._closing(
@@ -240,7 +241,7 @@ class SmartTrades(SmartTradeCalls):
                 errand,
                 on_unfilled=on_unfilled,
                 concurrency=concurrency,
-                deadline=left,
+                deadline=None,
                 on_progress=progress,
             )
             return await batch.run()
