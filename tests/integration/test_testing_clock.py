@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 PAIR = "USDT_BTC"
 
 
+@pytest.fixture(autouse=True)
+def loop_that_can_be_moved(request: pytest.FixtureRequest) -> None:
+    if request.config.getoption("--uvloop"):
+        pytest.skip("the clock of a uvloop event loop cannot be moved")
+
+
 @asynccontextmanager
 async def stage(**options: Any) -> AsyncGenerator[tuple[Sandbox, ThreeCommas, Clock], None]:
     options.setdefault("time_scale", 1)

@@ -273,7 +273,8 @@ def test_trades_are_found_by_pages_and_what_they_do_not_show_alone() -> None:
     server.ends |= {id: -20.0 - id for id in range(400, 700)} | {700: -5000.0}
     server.ends |= dict.fromkeys(range(301, 321), -1.0)
     ids = {*range(1, 231), *range(301, 321), 700, 999}
-    found = virtual_time.run(follow.find(server, ids))
-    assert found.trades.keys() == ids - {999}
+    seen: list[SmartTrade] = []
+    found = virtual_time.run(follow.find(server, ids, seen.append))
+    assert found.ids == {trade.id for trade in seen} == ids - {999}
     assert isinstance(found.problems[999], errors.NotFoundError)
     assert found.requests == len(server.asked) == 3 + 2 + 2

@@ -158,13 +158,15 @@ def can_end(outcome: Outcome) -> bool:
     return outcome.ok or outcome.verdict is Verdict.UNKNOWN
 
 
-def followed(outcome: Outcome, end: TradeSummary) -> Outcome:
+def followed(outcome: Outcome, end: TradeSummary | None) -> Outcome:
     """Return the verdict on a trade whose end was awaited.
 
     Args:
         outcome: The verdict before.
-        end: The trade as it ended.
+        end: The trade as it ended; None if that is not known.
     """
+    if end is None or not can_end(outcome):
+        return outcome
     if outcome.verdict is Verdict.ALREADY_CLOSED:
         return Outcome(outcome.id, outcome.verdict, end)
     if end.status is StatusCode.CANCELLED and end.is_filled:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import reprlib
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
 from threecommas_async.batch.items import check_iterable, read_item
 from threecommas_async.errors import (
@@ -31,6 +31,9 @@ _SHARE: Final = 0.45
 """Share of the request limit that polling may take: half of what is not reserved for exits."""
 
 
+See: TypeAlias = "Callable[[SmartTrade], object]"
+
+
 class Calls(Protocol):
     """The calls that finding trades needs."""
 
@@ -41,29 +44,27 @@ class Calls(Protocol):
 
 
 class Found(NamedTuple):
-    """Trades that were looked for.
+    """What a search for trades came to.
 
     Args:
-        trades: Those that were found, by id.
+        ids: Those that were found.
         requests: Requests that it took, failed ones included.
-        problems: Why the others could not be read, by id.
+        problems: Why others could not be read, by id.
     """
 
-    trades: dict[int, SmartTrade]
+    ids: set[int]
     requests: int
     problems: dict[int, ThreeCommasError]
 
 
-async def find(calls: Calls, ids: AbstractSet[int]) -> Found:
-    """Read trades with few requests."""
-    active = await find_active(calls, ids)
-    ended = await find_ended(calls, ids - active.trades.keys() - active.problems.keys())
-    return Found(
-        active.trades | ended.trades, active.requests + ended.requests, active.problems | ended.problems
-    )
+async def find(calls: Calls, ids: AbstractSet[int], see: See) -> Found:
+    """Read trades with few requests; each is shown to ``see``."""
+    active = await find_active(calls, ids, see)
+    ended = await find_ended(calls, ids - active.ids - active.problems.keys(), see)
+    return Found(active.ids | ended.ids, active.requests + ended.requests, active.problems | ended.problems)
 
 
-async def find_active(calls: Calls, ids: AbstractSet[int], *, pages_before: int = 1) -> Found:
+async def find_active(calls: Calls, ids: AbstractSet[int], see: See, *, pages_before: int = 1) -> Found:
     """Find trades in the list of active ones; one by one where that is not dearer.
 
     A trade that is missing there need not have ended: what ends moves others to a page that was read before.
@@ -71,43 +72,53 @@ async def find_active(calls: Calls, ids: AbstractSet[int], *, pages_before: int 
     Args:
         calls: The calls.
         ids: The trades.
+        see: Is shown each of them that is found.
         pages_before: Pages that the list had.
     """
     if len(ids) <= pages_before:
-        return await _read_singly(calls, ids)
-    found: dict[int, SmartTrade] = {}
+        return await _read_singly(calls, ids, see)
+    found: set[int] = set()
     number = 0
     async with aclosing(pages(calls.list, status="active", order_by="created_at")) as active:
         async for page in active:
             number += 1
-            found |= {trade.id: trade for trade in page if trade.id in ids}
+            found |= _show(page, ids, see)
             if len(found) == len(ids):
                 break
     return Found(found, number, {})
 
 
-async def find_ended(calls: Calls, ids: AbstractSet[int]) -> Found:
+async def find_ended(calls: Calls, ids: AbstractSet[int], see: See) -> Found:
     """Read trades that have ended lately: by pages of recent changes while these pay, then one by one."""
-    found: dict[int, SmartTrade] = {}
+    found: set[int] = set()
     number = 0
     if len(ids) > 1:
         async with aclosing(pages(calls.list, status="all", order_by="updated_at")) as recent:
             async for page in recent:
                 number += 1
-                new = {trade.id: trade for trade in page if trade.id in ids and trade.id not in found}
-                found |= new
-                if not new or len(found) >= len(ids) - 1:
+                before = len(found)
+                found |= _show(page, ids - found, see)
+                if len(found) == before or len(found) >= len(ids) - 1:
                     break
-    rest = await _read_singly(calls, ids - found.keys())
-    return Found(found | rest.trades, number + rest.requests, rest.problems)
+    rest = await _read_singly(calls, ids - found, see)
+    return Found(found | rest.ids, number + rest.requests, rest.problems)
 
 
-async def _read_singly(calls: Calls, ids: AbstractSet[int]) -> Found:
-    found: dict[int, SmartTrade] = {}
+def _show(page: Iterable[SmartTrade], ids: AbstractSet[int], see: See) -> set[int]:
+    """Show those trades of a page that were asked for, and return their ids."""
+    asked = [trade for trade in page if trade.id in ids]
+    for trade in asked:
+        see(trade)
+    return {trade.id for trade in asked}
+
+
+async def _read_singly(calls: Calls, ids: AbstractSet[int], see: See) -> Found:
+    found: set[int] = set()
     problems: dict[int, ThreeCommasError] = {}
     for id in ids:
         try:
-            found[id] = await calls.get(id)
+            see(await calls.get(id))
+            found.add(id)
         except (DecodeError, NotFoundError) as problem:
             problems[id] = problem
     return Found(found, len(ids), problems)
@@ -123,25 +134,63 @@ async def until(
     poll_every: float,
 ) -> dict[int, SmartTrade]:
     """Poll until all trades have ended or are where they are to be; see ``SmartTrades.wait_for``."""
-    for name, seconds in (("timeout", timeout), ("poll_every", poll_every)):
-        is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-        if not (is_number and seconds > 0):
-            raise ValueError(f"{name} must be a positive number of seconds, not {seconds!r}")
     check_iterable(trades)
     reached: dict[int, SmartTrade] = {}
     left: set[int] = set()
     for trade in trades:
-        left.add(read_item(trade).id or 0)
+        left.add(read_item(trade).id)
         if isinstance(trade, SmartTrade) and trade.is_terminal:
             reached[trade.id] = trade
-    left -= reached.keys()
-    poll = _Poll(calls, left, reached, is_there)
+
+    def take(trade: SmartTrade) -> None:
+        reached[trade.id] = trade
+
+    try:
+        await follow(
+            calls, left - reached.keys(), is_there, take, limit=limit, timeout=timeout, poll_every=poll_every
+        )
+    except WaitTimeoutError as late:
+        late.reached = reached
+        raise
+    return reached
+
+
+async def follow(
+    calls: Calls,
+    ids: set[int],
+    is_there: Callable[[SmartTrade], bool],
+    take: See,
+    *,
+    limit: RateLimit,
+    timeout: float,
+    poll_every: float,
+) -> None:
+    """Poll until all trades have ended or are where they are to be.
+
+    Args:
+        calls: The calls.
+        ids: The trades.
+        is_there: Whether a trade is where it is to be.
+        take: Is given each trade that is there, or has ended.
+        limit: The request limit that is kept.
+        timeout: Seconds after which to give up.
+        poll_every: Seconds between two polls.
+
+    Raises:
+        ValueError: A time is not positive.
+        WaitTimeoutError: Some were not there in time.
+    """
+    for name, seconds in (("timeout", timeout), ("poll_every", poll_every)):
+        is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+        if not (is_number and seconds > 0):
+            raise ValueError(f"{name} must be a positive number of seconds, not {seconds!r}")
+    poll = _Poll(calls, ids, is_there, take)
     clock = asyncio.get_running_loop().time
     ends_at, pause = clock() + timeout, poll_every / 8
     try:
         async with asyncio.timeout(timeout):
             await poll.once(is_last=True)
-            while left:
+            while poll.left:
                 pause = max(pause, poll.cost * limit.period / (_SHARE * limit.requests))
                 if clock() + pause >= ends_at:
                     await poll.once(is_last=True)
@@ -150,11 +199,9 @@ async def until(
                 pause = min(2 * pause, poll_every)
     except TimeoutError:
         raise WaitTimeoutError(
-            f"{len(left)} trades were not there within {timeout:g} s: {reprlib.repr(sorted(left))}",
-            reached=reached,
-            pending=left,
+            f"{len(poll.left)} trades were not there within {timeout:g} s: {reprlib.repr(sorted(poll.left))}",
+            pending=poll.left,
         ) from poll.problem
-    return reached
 
 
 class _Poll:
@@ -165,24 +212,25 @@ class _Poll:
 
     Args:
         calls: The calls.
-        left: Ids of the trades; those that are there are taken out.
-        reached: Where those are put.
+        ids: The trades.
         is_there: Whether a trade is where it is to be.
+        take: Is given each trade that is there, or has ended.
+
+    Attributes:
+        left: Ids of the others.
+        cost: Requests that the active ones took at the last poll.
+        problem: Why that poll failed in part or as a whole, if it did.
     """
 
     def __init__(
-        self,
-        calls: Calls,
-        left: set[int],
-        reached: dict[int, SmartTrade],
-        is_there: Callable[[SmartTrade], bool],
+        self, calls: Calls, ids: set[int], is_there: Callable[[SmartTrade], bool], take: See
     ) -> None:
+        self.left: set[int] = set(ids)
         self.cost: int = 1
         self.problem: ThreeCommasError | None = None
         self._calls = calls
-        self._left = left
-        self._reached = reached
         self._is_there = is_there
+        self._take = take
         self._gone: set[int] = set()
 
     async def once(self, *, is_last: bool = False) -> None:
@@ -197,27 +245,29 @@ class _Poll:
             self.problem = problem
 
     async def _look(self, is_last: bool) -> ThreeCommasError | None:
-        asked = self._left - self._gone
-        active = await find_active(self._calls, asked, pages_before=self.cost)
+        asked = self.left - self._gone
+        active = await find_active(self._calls, asked, self._see, pages_before=self.cost)
         self.cost = active.requests
-        problem = self._sort(active)
-        self._gone |= asked - active.trades.keys() - active.problems.keys()
-        are_all_gone = self._gone == self._left - active.problems.keys()
+        problem = _unreadable(active)
+        self._gone |= asked - active.ids - active.problems.keys()
+        are_all_gone = self._gone == self.left - active.problems.keys()
         if self._gone and (is_last or are_all_gone or len(self._gone) >= PAGE_SIZE):
-            ended = await find_ended(self._calls, self._gone)
+            ended = await find_ended(self._calls, self._gone, self._see)
             self._gone.clear()
-            problem = self._sort(ended) or problem
+            problem = _unreadable(ended) or problem
         return problem
 
-    def _sort(self, found: Found) -> ThreeCommasError | None:
-        """Take over what was found; return why something could not be read."""
-        for id, trade in found.trades.items():
-            if trade.is_terminal or self._is_there(trade):
-                self._reached[id] = trade
-                self._left.discard(id)
-        unreadable: ThreeCommasError | None = None
-        for problem in found.problems.values():
-            if isinstance(problem, NotFoundError):
-                raise problem
-            unreadable = problem
-        return unreadable
+    def _see(self, trade: SmartTrade) -> None:
+        if trade.is_terminal or self._is_there(trade):
+            self._take(trade)
+            self.left.discard(trade.id)
+
+
+def _unreadable(found: Found) -> ThreeCommasError | None:
+    """Return why a trade could not be read, if that may pass."""
+    unreadable: ThreeCommasError | None = None
+    for problem in found.problems.values():
+        if isinstance(problem, NotFoundError):
+            raise problem
+        unreadable = problem
+    return unreadable

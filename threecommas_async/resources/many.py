@@ -495,7 +495,7 @@ class SmartTrades(SmartTradeCalls):
             unplaced = self._session.unplaced(item.id for item in items if item.id)
             with suppress(errors.ThreeCommasError):  # Each of them can still be read by itself.
                 if len(unplaced) > 1:
-                    await follow.find_active(self._view(errand), unplaced)
+                    await follow.find_active(self._view(errand), unplaced, lambda _: None)
         return items
 
     def _lost(self, id: int) -> errors.OutcomeUnknownError | None:
@@ -512,10 +512,13 @@ class SmartTrades(SmartTradeCalls):
         began = self._session.clock()
         source = await read()
         items = [item async for item in each(source)]
-        found = await follow.find(
-            self._view(errand), {item.id for item in items if item.id and item.seen is None}
-        )
-        seen = {id: TradeSummary.of(trade) for id, trade in found.trades.items()}
+        seen: dict[int, TradeSummary] = {}
+
+        def see(trade: SmartTrade) -> None:
+            seen[trade.id] = TradeSummary.of(trade)
+
+        unread = {item.id for item in items if item.id and item.seen is None}
+        found = await follow.find(self._view(errand), unread, see)
         outcomes = tuple(verdicts.plan(item, seen, found.problems, on_unfilled=on_unfilled) for item in items)
         once = {outcome.id: outcome for outcome in outcomes}
         needed = sum(map(verdicts.requests_of, once.values()))
@@ -531,23 +534,31 @@ class SmartTrades(SmartTradeCalls):
             return report
         began = self._session.clock()
         limit = self._session.limiter.limit
+        ends: dict[int, TradeSummary] = {}
+
+        def take(trade: SmartTrade) -> None:
+            ends[trade.id] = TradeSummary.of(trade)
+
+        def followed() -> BatchReport:
+            outcomes = tuple(verdicts.followed(outcome, ends.get(outcome.id or 0)) for outcome in report)
+            elapsed = report.elapsed + self._session.clock() - began
+            return replace(make_report(outcomes, elapsed, errand, limit), opened=report.opened)
+
         try:
-            ended: Mapping[int, SmartTrade] = await follow.until(
-                self._view(errand), ids, lambda _: False, limit=limit, timeout=left, poll_every=POLL_EVERY
+            await follow.follow(
+                self._view(errand),
+                ids,
+                lambda _: False,
+                take,
+                limit=limit,
+                timeout=left,
+                poll_every=POLL_EVERY,
             )
-        except errors.WaitTimeoutError as late:
-            ended = late.reached
+        except errors.WaitTimeoutError:
+            pass  # Those that have ended are known.
         except errors.ThreeCommasError as problem:
             _log.warning("following the trades of a batch failed: %s", problem)
-            ended = {}
         except asyncio.CancelledError as cancelled:
-            raise cancelled from errors.BatchStoppedError(f"cancelled: {report!r}", report=report)
-        ends = {id: TradeSummary.of(trade) for id, trade in ended.items()}
-        outcomes = tuple(
-            verdicts.followed(outcome, ends[outcome.id])
-            if outcome.id in ends and verdicts.can_end(outcome)
-            else outcome
-            for outcome in report
-        )
-        elapsed = report.elapsed + self._session.clock() - began
-        return replace(make_report(outcomes, elapsed, errand, limit), opened=report.opened)
+            so_far = followed()
+            raise cancelled from errors.BatchStoppedError(f"cancelled: {so_far!r}", report=so_far)
+        return followed()
