@@ -9,7 +9,6 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import uvloop
 
 from threecommas_async import BannedError, OutcomeUnknownError, SmartTradeOrder, ThreeCommas, stop_loss
 from threecommas_async.sandbox import PAPER_ACCOUNT, Sandbox
@@ -219,5 +218,6 @@ def test_a_loop_that_is_not_asyncios_is_refused_with_what_to_do_instead() -> Non
         with pytest.raises(RuntimeError, match=r"clock of a uvloop event loop .* sandbox\.advance\(\)"):
             Clock()
 
+    uvloop = pytest.importorskip("uvloop")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
