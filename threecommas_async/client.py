@@ -275,7 +275,8 @@ class ThreeCommas:
         that this takes go out.
 
         Args:
-            call: Takes the view and makes one call on it; whatever it does on this client itself is done.
+            call: Takes the view and makes one call on it. What it does on this client itself is done, and no
+                preview.
 
         Returns:
             The request, key and signature masked.
@@ -285,14 +286,20 @@ class ThreeCommas:
             request = await client.preview(lambda dry: dry.smart_trades.create(order))
 
         Raises:
-            ValueError: The call ended and would have sent no write. That of a batch is in its report.
+            ValueError: It is no function, or it ended and no write reached the view: a read has no preview,
+                nor has a batch, whose plan is a call with ``dry_run=True``.
             ThreeCommasError: What the call raises without sending.
         """
+        if not callable(call):  # pyright: ignore[reportUnnecessaryComparison] - callers may be untyped
+            raise ValueError("preview takes a function: lambda dry: dry.smart_trades.create(order)")
         try:
             await call(self._view(self._session.dry()))
         except errors.DryRunError as shown:
             return shown.request
-        raise ValueError("the call ended and would have sent no write")
+        raise ValueError(
+            "no write reached the preview. Make the call on the client that your function is given: one on "
+            "another client has been made. The plan of a batch is close_many(…, dry_run=True)"
+        )
 
     @property
     def mode(self) -> Mode:

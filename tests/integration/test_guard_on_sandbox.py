@@ -292,9 +292,20 @@ async def test_a_single_call_can_be_previewed(mode: str, sandbox: Sandbox) -> No
         assert str(request).startswith("POST /public/api/v2/smart_trades\n")
         with pytest.raises(ValueError, match="no write"):
             await client.preview(lambda dry: dry.smart_trades.list())
+        with pytest.raises(ValueError, match="preview takes a function: lambda dry"):
+            await client.preview(order(PAPER))  # type: ignore[arg-type]  # as an untyped caller may
         assert sandbox.ledger == ()
         # The reference was not used up, and the client itself sends as before.
         assert (await client.smart_trades.create(order(PAPER), reference="r")).reference == "r"
+    assert len(sandbox.ledger) == 1
+
+
+async def test_a_preview_that_went_past_its_view_does_not_claim_that_nothing_was_sent(
+    sandbox: Sandbox,
+) -> None:
+    async with ThreeCommas(**sandbox.credentials()) as client:
+        with pytest.raises(ValueError, match="one on another client has been made"):
+            await client.preview(lambda _: client.smart_trades.create(order(PAPER)))
     assert len(sandbox.ledger) == 1
 
 
