@@ -112,7 +112,8 @@ class MarketRules:
 
         Args:
             rates: The answer.
-            pair: The pair that it is about.
+            pair: The pair that it is about, which no answer names. With None, orders for any pair are held
+                against these numbers, so give it.
             commission: Fee rate of the entry, a fraction.
 
         Raises:
@@ -146,8 +147,10 @@ class MarketRules:
         is worth is reckoned with the price when the rates were read. What targets and stops will be worth is
         left open: nothing documented says that an order is refused for it.
 
+        ``str`` of a violation is a line for people: ``position.total: 1.12 is less than 5.0 (minTotal)``.
+
         Raises:
-            ValueError: It is no `SmartTradeOrder`, or for another pair.
+            ValueError: It is no `SmartTradeOrder`, or for another pair than `pair`, where that is known.
         """
         self._check_pair(order)
         with localcontext(_EXACT):
@@ -163,7 +166,8 @@ class MarketRules:
           buy. It is there to get out, and a step of price costs less than a stop that stays behind.
         - Everything else stays as it is: triggers, percents, volumes, a position that is held already.
 
-        Nothing is moved to a bound: an amount above the maximum is for the caller to split.
+        Nothing is moved to a bound: an amount above the maximum is for the caller to split, and one below the
+        minimum is for the caller to raise.
 
         Raises:
             MarketRulesError: The rounded order would still be refused; ``violations`` say why.

@@ -134,7 +134,7 @@ async def test_a_reference_whose_order_was_refused_by_the_check_is_still_free(
             REAL_ACCOUNT.id,
             "USDT_NOPE",
             MarketRulesError,
-            "rules cannot be read: .* answered 422.*pair is invalid",
+            r"rules cannot be read: .* 422.*invalid; .*pairs\('binance'\) lists .* instead of USDT_NOPE",
         ),
         (WALLET_ACCOUNT.id, PAIR, AccountError, "takes no SmartTrades"),
     ],

@@ -417,6 +417,11 @@ def test_a_violation_reads_as_a_sentence(violation: Violation, text: str) -> Non
     assert str(violation) == text
 
 
+def test_a_rounded_number_reads_as_a_sentence() -> None:
+    change = RoundedNumber("position.units.value", D("0.0100012"), D("1E-2"))
+    assert str(change) == "position.units.value: 0.0100012 is rounded to 0.01"
+
+
 def test_the_error_keeps_its_violations_when_it_is_pickled() -> None:
     with pytest.raises(MarketRulesError) as caught:
         rules_of().round(long("0.0009", "50000"))

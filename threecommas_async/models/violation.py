@@ -50,6 +50,9 @@ class RoundedNumber:
     asked: Decimal
     rounded: Decimal
 
+    def __str__(self) -> str:
+        return f"{self.field}: {self.asked:f} is rounded to {self.rounded:f}"
+
 
 @dataclass(frozen=True, slots=True)
 class RoundedOrder:

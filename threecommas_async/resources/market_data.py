@@ -36,7 +36,8 @@ class MarketData:
     count against the request limit like any other call, so a client keeps the answers for a while:
     ``max_age`` is the greatest age in seconds that will do, and 0 asks anew. Who asks for the same at the
     same time shares one request, made with the options of the first. The documentation shows no refusals of
-    these calls.
+    these calls: a market or pair that does not exist may be an `InvalidRequestError`, as in the sandbox, or
+    an answer without numbers, which `MarketRules.from_rates` refuses. `markets` and `pairs` list what exists.
     """
 
     def __init__(self, session: Session) -> None:

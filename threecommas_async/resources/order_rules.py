@@ -34,15 +34,19 @@ async def check_market_rules(session: Session, market_data: MarketData, order: S
         AccountError: There is no such account, or it takes no SmartTrades.
         MarketRulesError: The market would refuse it, or its rules cannot be found out.
     """
+    advice = ""
     try:
         market_code = await _market_code(session, order.account_id)
+        advice = f"; client.market_data.pairs({market_code!r}) lists what it may be instead of {order.pair}"
         if order.leverage is not None and order.leverage.enabled:
             rates = await market_data.currency_rates_with_leverage_data(market_code, order.pair)
         else:
             rates = await market_data.currency_rates(market_code, order.pair)
     except _UNREADABLE as problem:
         raise errors.MarketRulesError(
-            f"the order was not sent, because its market's rules cannot be read: {problem}", pair=order.pair
+            f"the order was not sent, because its market's rules cannot be read: {problem}"
+            + advice * isinstance(problem, errors.InvalidRequestError),
+            pair=order.pair,
         ) from problem
     rules = MarketRules.from_rates(rates, pair=order.pair)
     if violations := rules.check(order):
