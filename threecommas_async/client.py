@@ -363,7 +363,7 @@ def _check_guards(
     for name, value in (("read_only", read_only), ("dry_run", dry_run)):
         if not isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
             raise ValueError(f"{name} must be True or False, not {value!r}")
-    if not all(type(id) is int and id > 0 for id in paper_accounts):
+    if isinstance(paper_accounts, int) or not all(type(id) is int and id > 0 for id in paper_accounts):
         raise ValueError(
             f"paper_accounts must be ids of accounts, such as [32199203], not {paper_accounts!r}"
         )

@@ -61,6 +61,11 @@ class RiskLimits:
             trigger's price, added funds at the trade's own ticker; a position that is held already costs
             nothing.
 
+    Example::
+
+        prices = {"USDT_BTC": Decimal(65000)}  # The bot keeps them up to date.
+        RiskLimits(max_open_trades=20, max_quote_per_order={"USDT": 500}, price_of=prices.get)
+
     Raises:
         ValueError: A bound cannot be one.
     """
@@ -80,7 +85,7 @@ class RiskLimits:
             object.__setattr__(self, name, _bound(name, getattr(self, name)))
         for name in ("pairs", "accounts"):
             allowed: Any = getattr(self, name)
-            if isinstance(allowed, str):
+            if isinstance(allowed, str | int):
                 raise ValueError(f"{name} must be a collection, such as [{allowed!r}]")
             object.__setattr__(self, name, None if allowed is None else frozenset(allowed))
         if self.price_of is not None and not callable(self.price_of):
@@ -327,7 +332,7 @@ _ACTIVE: Final = {
 
 def _passed(endpoint: Endpoint[Any], limit: str, value: object, bound: object) -> errors.RiskLimitError:
     return errors.RiskLimitError(
-        f"nothing was sent: {endpoint} would pass {limit}: {value} where {bound} is allowed",
+        f"nothing was sent: {endpoint} would break RiskLimits.{limit}: {value} where {bound} is allowed",
         endpoint=endpoint,
         limit=limit,
         value=value,
@@ -337,8 +342,8 @@ def _passed(endpoint: Endpoint[Any], limit: str, value: object, bound: object) -
 
 def _unvalued(endpoint: Endpoint[Any], limit: str, bound: object) -> errors.RiskLimitError:
     return errors.RiskLimitError(
-        f"nothing was sent: what {endpoint} is worth is not known, so {limit} ({bound}) cannot be kept: name "
-        "a price, or give RiskLimits a price_of",
+        f"nothing was sent: what {endpoint} is worth is not known, so {limit} ({bound}) cannot be kept: give "
+        "a market order's price by RiskLimits(price_of=…), or make it a limit order",
         endpoint=endpoint,
         limit=limit,
         bound=bound,

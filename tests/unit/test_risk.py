@@ -145,6 +145,11 @@ def test_an_order_past_a_bound_is_refused_with_what_it_would_come_to(
     assert error.endpoint is CREATE_SMART_TRADE
 
 
+def test_a_market_order_that_cannot_be_valued_is_told_what_would_value_it() -> None:
+    error = run(RiskLimits(max_quote_per_order=100), lambda rails: refused(rails, order(price=None)))
+    assert "give a market order's price by RiskLimits(price_of=…), or make it a limit order" in str(error)
+
+
 @pytest.mark.parametrize(
     ("limits", "body"),
     [
@@ -363,6 +368,7 @@ def test_an_order_is_worth_what_it_names() -> None:
         {"max_quote_per_hour": "many"},
         {"max_quote_per_hour": {"USDT": -1}},
         {"pairs": "USDT_BTC"},
+        {"accounts": 32199203},
         {"price_of": 5},
     ],
 )
