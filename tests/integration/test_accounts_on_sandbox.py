@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -149,3 +150,13 @@ async def test_a_name_goes_out_in_the_query_as_documented() -> None:
     [received] = server.received
     assert received.request_line == "POST /public/api/ver1/accounts/9/rename?name=new%20name HTTP/1.1"
     assert received.body == b""
+
+
+async def test_the_sandbox_says_which_accounts_and_pairs_it_has(client: ThreeCommas) -> None:
+    accounts = [account async for account in client.accounts.iterate()]
+    pairs = {
+        pair for account in accounts for pair in await client.market_data.pairs(account.market_code or "")
+    }
+    told = inspect.getdoc(Sandbox) or ""
+    assert all(text in told for text in {*pairs, *(str(account.id) for account in accounts)})
+    assert (len(accounts), client.mode) == (4, "paper")

@@ -42,6 +42,11 @@ class Sandbox:
     It keeps no balances: whoever orders has the money, and what was bought can be closed. It liquidates
     nothing. Every order is executed as a whole.
 
+    It has four accounts: `PAPER_ACCOUNT` (32199203), `REAL_ACCOUNT` (32884189, ``binance``),
+    `FUTURES_ACCOUNT` (32951724, ``binance_futures``) and `WALLET_ACCOUNT` (33016408, ``bitstamp``), which
+    takes no SmartTrades. The pairs of all of them are ``USDT_BTC``, ``USDT_ETH``, ``USDT_DOGE``,
+    ``USDT_1INCH`` and ``BTC_ETH``.
+
     Its clock starts when it is made, and runs ``time_scale`` times as fast as the real one; `advance` moves
     it.
 
@@ -190,7 +195,8 @@ class Sandbox:
     ) -> dict[str, Any]:
         """Return keyword arguments for a client: a key of this sandbox, its address and its limit.
 
-        The same arguments give the same key.
+        The same arguments give the same key. The mode is ``paper``; ``credentials(mode="real")`` is for the
+        real accounts.
 
         Args:
             kind: Kind of key. ``rsa`` needs the extra of that name and makes a key pair at the first call.
