@@ -86,7 +86,8 @@ class ThreeCommas:
             that may not read accounts. An answer that says otherwise outweighs this.
         read_only: Refuse every write with `ReadOnlyError`.
         dry_run: Send no write: build, check and sign it, and raise a `DryRunError` that holds the request.
-            Reads go out. See `preview` for a single call.
+            Reads go out. See `preview` for a single call. In a batch each trade is ``REFUSED`` with such an
+            error; for the plan of a batch give ``dry_run=True`` to the batch instead.
         risk: Bounds for the orders of this client, its views included; None is none. See `RiskLimits`.
         on_attempt: Called with an `Attempt` after each attempt of each call, looks at what became of a lost
             answer included. A plain function that returns at once; what it raises is logged.

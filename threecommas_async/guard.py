@@ -149,7 +149,7 @@ class Guard:
         if verdict is None:
             reason = "no answer says whether its account is a paper account"
         else:
-            reason = "its account is not a paper account"
+            reason = "its account is not a paper account (client.accounts.iterate() has them: is_paper)"
         raise _mismatch(endpoint, self._located(self._book, target), reason, is_known=verdict is False)
 
     async def _find_out(

@@ -288,7 +288,9 @@ class Session:
         admission = await guard.admit(endpoint, path or {}, body, partial(calls.call, deadline=deadline))
         if self._dry_run:
             shown = errors.DryRunError(
-                f"nothing was sent: {endpoint} was a dry run", endpoint=endpoint, request=signed.masked()
+                f"nothing was sent: {endpoint} was a dry run; .request of this error is what it was",
+                endpoint=endpoint,
+                request=signed.masked(),
             )
             admission.failed(shown)
             raise shown

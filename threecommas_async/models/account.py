@@ -33,7 +33,8 @@ class ConnectedAccount(Struct, frozen=True, kw_only=True, gc=False):
     """An exchange account, or paper account, that the user has connected to 3Commas.
 
     A SmartTrade can be created on it when ``smart_trading_supported`` is true; ``is_locked``,
-    ``api_key_invalid`` and ``api_keys_state`` say whether its keys still work.
+    ``api_key_invalid`` and ``api_keys_state`` say whether its keys still work. ``market_code`` is what the
+    calls on market data take, and `is_paper` says whether it is a paper account.
     """
 
     id: int

@@ -89,6 +89,8 @@ class SmartTrades(SmartTradeCalls):
             deadline: Seconds after which nothing more is sent. What is in flight then is let finish for 10 s.
             dry_run: Order nothing and return the plan: what would be closed, cancelled or left alone, and
                 ``floor``, the seconds that the request limit takes for it. Ids are looked up first, by pages.
+                What the client was told not to do (``mode``, ``read_only``) is not asked: a trade that it
+                would refuse is in the plan like any other.
             wait: Follow the trades to their end: until the deadline, or for 10 minutes.
             on_progress: Called after each verdict with the number of verdicts so far, the number of trades
                 (None if the iterable does not know) and the `Outcome`. A plain function that returns at
