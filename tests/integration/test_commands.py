@@ -66,6 +66,15 @@ async def test_without_yes_close_prints_the_plan_and_orders_nothing() -> None:
         assert len(sandbox.ledger) == 0
 
 
+async def test_a_filter_that_nothing_fits_is_told_from_a_plan() -> None:
+    async with Sandbox(trades=1, limit=ROOMY) as sandbox:
+        for act in ([], ["--yes"]):
+            code, out, err = await run("close", "--pair", "BTC_USDT", *act, env=environment(sandbox))
+            assert (code, out.split()[1]) == (0, "0")
+            assert "No open trade fits. A filter is what 3Commas writes: --pair USDT_BTC." in err
+            assert "--yes" not in err
+
+
 async def test_close_acts_with_yes_and_follows_to_the_end() -> None:
     async with Sandbox(trades=3, limit=ROOMY) as sandbox:
         ids = [str(id) for id in sandbox.exchange.trades]
@@ -158,6 +167,8 @@ async def test_doctor_finds_nothing_with_a_good_key() -> None:
             "accounts",
             "limit",
         ]
+        assert "32884189 (binance), " in out
+        assert "33016408 (bitstamp, no SmartTrades)" in out
         assert len(sandbox.ledger) == 0
         told = json.loads((await run("doctor", "--json", env=environment(sandbox)))[1])
         assert all(finding["ok"] for finding in told)
@@ -186,6 +197,7 @@ async def test_doctor_says_what_is_wrong_and_what_to_do() -> None:
     missing = await run("doctor", env={})
     assert missing[0] == 3
     assert "FAIL credentials" in missing[1]
+    assert "THREECOMMAS_API_SECRET or THREECOMMAS_RSA_KEY_FILE" in missing[1]
 
 
 async def test_doctor_finds_the_form_in_which_bodies_are_signed() -> None:

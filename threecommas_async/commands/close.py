@@ -115,7 +115,9 @@ def _print(report: BatchReport, options: argparse.Namespace) -> None:
     if len(report):
         print(report.table())
     print(report)
-    if report.dry_run:
+    if not len(report) and not options.ids:
+        print("No open trade fits. A filter is what 3Commas writes: --pair USDT_BTC.", file=sys.stderr)
+    elif report.dry_run:
         print("Add --yes to act.", file=sys.stderr)
 
 

@@ -66,7 +66,10 @@ async def examine(options: argparse.Namespace) -> ExitCode:
     try:
         client = ThreeCommas.from_env(timeout=_TIMEOUT, max_wait=_TIMEOUT)
     except ValueError as problem:
-        advice = "Set the variables that `python -m threecommas_async close --help` names."
+        advice = (
+            "Set THREECOMMAS_API_KEY, then THREECOMMAS_API_SECRET or THREECOMMAS_RSA_KEY_FILE, and "
+            "THREECOMMAS_MODE to real or paper (default: real)."
+        )
         findings = [Finding("credentials", ok=False, text=str(problem), advice=advice)]
         _print(findings, is_json=options.json)
         return ExitCode.CREDENTIALS
@@ -177,13 +180,18 @@ async def _accounts(client: ThreeCommas) -> Finding:
 
     async def read() -> str:
         accounts.extend([account async for account in client.accounts.iterate()])
-        return ", ".join(f"{account.id} ({account.market_code})" for account in accounts[:_NAMED]) or "none"
+        return ", ".join(map(_named, accounts[:_NAMED])) or "none"
 
     finding = await _try("accounts", read)
     if finding.ok and client.mode == "paper" and not any(account.is_paper for account in accounts):
         advice = "Connect a paper account: with mode=paper nothing is written to any other."
         return replace(finding, ok=False, advice=advice)
     return finding
+
+
+def _named(account: ConnectedAccount) -> str:
+    lacks = ", no SmartTrades" if account.smart_trading_supported is False else ""
+    return f"{account.id} ({account.market_code}{lacks})"
 
 
 def _print(findings: list[Finding], *, is_json: bool) -> None:
