@@ -179,7 +179,7 @@ async def test_any_call_can_be_made_for_many_items() -> None:
             for units in (50, 60, 70)
         ]
         nowhere = SmartTradeOrder.smart_trade(account_id=PAPER_ACCOUNT.id, pair="USDT_NOPE", units=50)
-        report = await client.smart_trades.run_many(SmartTrades.create, [*orders, nowhere])
+        report = await client.smart_trades.run_many(SmartTrades.create, [*orders, nowhere], concurrency=1)
         assert [outcome.verdict for outcome in report] == [Verdict.DONE] * 3 + [Verdict.REFUSED]
         assert [outcome.item for outcome in report] == [*orders, nowhere]
         first = report.outcomes[0].result
