@@ -149,6 +149,17 @@ async def test_waiting_takes_few_requests_and_the_report_has_the_ends() -> None:
         assert polls <= 4 * ceil(report.elapsed / 1.25), (closing, polls, report.elapsed)
 
 
+async def test_what_was_skipped_on_purpose_is_not_waited_for() -> None:
+    async with Sandbox(trades=2, limit=ROOMY, time_scale=1) as sandbox, client_of(sandbox) as client:
+        seed(sandbox, 1, "waiting_position")
+        async with asyncio.timeout(10):
+            report = await client.smart_trades.close_many(
+                list(sandbox.exchange.trades), on_unfilled="skip", wait=True
+            )
+        assert report.counts == {Verdict.CLOSED: 2, Verdict.SKIPPED: 1}
+        assert report.ok
+
+
 async def test_cancelling_and_annotating_have_the_same_report() -> None:
     async with (
         Sandbox(trades=15, statuses=EVERY_STATUS, limit=ROOMY, time_scale=1) as sandbox,
