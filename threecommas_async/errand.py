@@ -53,6 +53,15 @@ class Errand:
                 self._broken_off.add(task)
                 task.cancel()
 
+    def call_off_in(self, seconds: float) -> asyncio.TimerHandle:
+        """Let nothing more be sent once this deadline has passed.
+
+        Returns:
+            The timer, to be cancelled when all is done.
+        """
+        reason = BatchStoppedError(f"the deadline of {seconds:g} s had passed")
+        return asyncio.get_running_loop().call_later(seconds, self.call_off, reason)
+
     async def wait_for(self, wait: Callable[[], Awaitable[T]]) -> T:
         """Await something, until the errand is called off.
 

@@ -12,6 +12,7 @@ import pytest
 from threecommas_async import (
     AuthenticationError,
     BatchReport,
+    BatchStoppedError,
     NotFoundError,
     SmartTrade,
     SmartTradeOrder,
@@ -150,7 +151,7 @@ async def test_waiting_takes_few_requests_and_the_report_has_the_ends() -> None:
 
 
 async def test_what_was_skipped_on_purpose_is_not_waited_for() -> None:
-    async with Sandbox(trades=2, limit=ROOMY, time_scale=1) as sandbox, client_of(sandbox) as client:
+    async with Sandbox(trades=2, limit=ROOMY, time_scale=10) as sandbox, client_of(sandbox) as client:
         seed(sandbox, 1, "waiting_position")
         async with asyncio.timeout(10):
             report = await client.smart_trades.close_many(
@@ -247,6 +248,27 @@ async def test_a_deadline_ends_the_wait_for_the_limit() -> None:
         assert report.counts == {Verdict.CLOSING: 10, Verdict.SKIPPED: 15}
         assert report.elapsed < 2.0
         assert writes(sandbox) == {"close_by_market": 10}
+
+
+async def test_nothing_is_closed_once_the_deadline_passed_while_the_list_was_read() -> None:
+    async with Sandbox(trades=5, limit=ROOMY, latency=(0.3, 0.3)) as sandbox, client_of(sandbox) as client:
+        report = await client.smart_trades.close_all(deadline=0.1)
+        assert report.counts == {Verdict.SKIPPED: 5}
+        assert "the deadline of 0.1 s" in report.outcomes[0].reason
+        assert writes(sandbox) == {}
+
+
+async def test_a_deadline_ends_the_wait_for_the_first_list() -> None:
+    limit = RateLimit(requests=10, period=30.0, lockout=60.0)
+    async with Sandbox(trades=5, limit=limit) as sandbox, client_of(sandbox) as client:
+        for _ in range(9):
+            await client.smart_trades.list()
+        async with asyncio.timeout(5):
+            report = await client.smart_trades.close_all(deadline=0.2)
+            assert report.counts == {Verdict.SKIPPED: 5}
+            with pytest.raises(BatchStoppedError, match="the deadline"):
+                await client.smart_trades.close_all(deadline=0.2)
+        assert writes(sandbox) == {}
 
 
 async def test_wait_for_brings_trades_where_they_are_to_be_or_as_they_ended() -> None:

@@ -167,8 +167,7 @@ class Batch(AsyncIterator[Outcome]):
             self._items = iter(items)
             self._concurrency = min(self._concurrency, self._total)
         if self._deadline is not None:
-            reason = errors.BatchStoppedError(f"the deadline of {self._deadline:g} s had passed")
-            self._timer = asyncio.get_running_loop().call_later(self._deadline, self._errand.call_off, reason)
+            self._timer = self._errand.call_off_in(self._deadline)
         if self._on_progress is not None:
             self._teller = asyncio.create_task(self._tell_all(self._on_progress))
         for _ in range(self._concurrency):

@@ -7,14 +7,14 @@ import logging
 import math
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from threecommas_async import errors
 from threecommas_async.batch.items import Item, in_order, rank, read_item
 from threecommas_async.batch.report import BatchReport, Outcome, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
     from datetime import datetime
 
     from threecommas_async.batch.engine import OnProgress
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 _IDLE_ROUNDS: Final = 3
 """Rounds in a row that close nothing, after which a sweep without a deadline ends."""
-_LONGEST_PAUSE: Final = 8.0
+_PAUSES: Final = (2.0, 4.0, 8.0)
+"""Seconds after the first, the second and each further such round."""
 
 _log = logging.getLogger("threecommas_async.batch")
 
@@ -42,11 +43,17 @@ class Mark:
     created_at: datetime | None
     id: int
 
-    def precedes(self, trade: SmartTrade) -> bool:
+    @classmethod
+    def of(cls, page: Page[SmartTrade]) -> Self | None:
+        """Return the newest trade of a page; None if not even an id can be read."""
+        ids = [trade.id for trade in page] + [bad.id for bad in page.malformed if bad.id is not None]
+        instants = [trade.data.created_at for trade in page if trade.data.created_at is not None]
+        return cls(max(instants, default=None), max(ids)) if ids else None
+
+    def precedes(self, id: int, created_at: datetime | None = None) -> bool:
         """Whether a trade was opened later."""
-        created_at = trade.data.created_at
         if created_at is None or self.created_at is None:
-            return trade.id > self.id
+            return id > self.id
         return created_at > self.created_at
 
 
@@ -65,6 +72,33 @@ class Survey:
     unreadable: list[Outcome] = field(default_factory=list[Outcome])
     opened: list[int] = field(default_factory=list[int])
     mark: Mark | None = None
+
+    def leave_alone(self, id: int | None, why: str) -> None:
+        """Keep the verdict on a trade that cannot be read."""
+        error = errors.DecodeError(f"cannot be read, so it was left alone: {why}")
+        self.unreadable.append(Outcome(id, Verdict.SKIPPED, error=error))
+
+
+class _Row(NamedTuple):
+    """A row of a list that is to be closed; ``item`` is None where that cannot be, or cannot be told."""
+
+    id: int | None
+    created_at: datetime | None
+    rank: float
+    item: Item | None
+    fault: str = ""
+
+
+def _rows(
+    page: Page[SmartTrade], predicate: Callable[[SmartTrade], bool] | None, order: ClosingOrder
+) -> Iterator[_Row]:
+    for trade in page:
+        if trade.is_open and (predicate is None or predicate(trade)):
+            item = read_item(trade) if trade.id > 0 else None
+            yield _Row(trade.id, trade.data.created_at, rank(trade, order), item, "that is no id")
+    for bad in page.malformed:
+        item = Item(bad.id) if predicate is None and bad.id is not None and bad.id > 0 else None
+        yield _Row(bad.id, None, math.inf, item, bad.fault)
 
 
 async def survey(
@@ -86,24 +120,21 @@ async def survey(
     """
     found = Survey(mark=mark)
     ranked: list[tuple[float, Item]] = []
+    listed: set[int] = set()  # What ends or begins meanwhile moves others to another page.
     async with aclosing(active) as pages:
         async for page in pages:
-            if found.mark is None and page:
-                instants = [trade.data.created_at for trade in page if trade.data.created_at is not None]
-                found.mark = Mark(max(instants, default=None), max(trade.id for trade in page))
-            for trade in page:
-                if not trade.is_open or (predicate is not None and not predicate(trade)):
+            found.mark = found.mark or Mark.of(page)
+            for row in _rows(page, predicate, order):
+                if row.id in listed:
                     continue
-                if mark is not None and mark.precedes(trade):
-                    found.opened.append(trade.id)
+                if row.id is not None:
+                    listed.add(row.id)
+                if row.item is None:
+                    found.leave_alone(row.id, row.fault)
+                elif mark is not None and mark.precedes(row.item.id, row.created_at):
+                    found.opened.append(row.item.id)
                 else:
-                    ranked.append((rank(trade, order), read_item(trade)))
-            for bad in page.malformed:
-                if predicate is None and bad.id is not None:
-                    ranked.append((math.inf, Item(bad.id)))
-                else:
-                    why = errors.DecodeError(f"cannot be read, so it was left alone: {bad.fault}")
-                    found.unreadable.append(Outcome(bad.id, Verdict.SKIPPED, error=why))
+                    ranked.append((row.rank, row.item))
     found.items = in_order(ranked)
     return found
 
@@ -135,7 +166,7 @@ class Sweep:
 
     Args:
         look: Makes a survey; its argument is the mark of the first one, None for that one itself.
-        close: Closes items within a number of seconds; None is no deadline.
+        close: Closes items, until the errand is called off.
         report: Makes a report of verdicts, and of the seconds that it took.
         errand: What all of it is done for.
         skips_unfilled: Trades whose entry is not filled are left alone.
@@ -145,7 +176,7 @@ class Sweep:
     def __init__(
         self,
         look: Callable[[Mark | None], Awaitable[Survey]],
-        close: Callable[[list[Item], float | None], Awaitable[BatchReport]],
+        close: Callable[[list[Item]], Awaitable[BatchReport]],
         report: Callable[[tuple[Outcome, ...], float], BatchReport],
         *,
         errand: Errand,
@@ -171,12 +202,16 @@ class Sweep:
             ThreeCommasError: The first list cannot be read: nothing was ordered.
             asyncio.CancelledError: The task was cancelled; `BatchReport.of` finds the report.
         """
+        timer = None if self._deadline is None else self._errand.call_off_in(self._deadline)
         try:
             await self._rounds()
         except asyncio.CancelledError as cancelled:
             self._take(BatchReport.of(cancelled) or ())
             report = self._so_far()
             raise cancelled from errors.BatchStoppedError(f"cancelled: {report!r}", report=report)
+        finally:
+            if timer is not None:
+                timer.cancel()
         return self._so_far()
 
     async def _rounds(self) -> None:
@@ -185,26 +220,26 @@ class Sweep:
         todo: list[Item] | None = found.items
         idle = 0
         while todo or todo is None:
-            is_progress = self._take(await self._close(todo or [], self._left()))
+            is_progress = self._take(await self._close(todo or []))
             idle = 0 if is_progress else idle + 1
             if self._is_over(idle):
                 return
             if idle:
-                await asyncio.sleep(min(2.0**idle, _LONGEST_PAUSE, self._left() or _LONGEST_PAUSE))
+                await asyncio.sleep(self._pause(idle))
                 if self._is_over(idle):
                     return
             todo = await self._still_open(found.mark)
 
-    def _left(self) -> float | None:
-        """Return the seconds that are left; None if there is no deadline."""
+    def _pause(self, idle: int) -> float:
+        """Return the seconds until the next round: longer after each one in vain."""
+        pause = _PAUSES[min(idle, len(_PAUSES)) - 1]
         if self._deadline is None:
-            return None
-        return max(self._deadline - (self._clock() - self._began), 0.001)
+            return pause
+        return max(min(pause, self._began + self._deadline - self._clock()), 0.0)
 
     def _is_over(self, idle: int) -> bool:
-        if self._deadline is None:
-            return idle >= _IDLE_ROUNDS or self._errand.called_off is not None
-        return self._clock() - self._began >= self._deadline or self._errand.called_off is not None
+        is_in_vain = self._deadline is None and idle >= _IDLE_ROUNDS
+        return is_in_vain or self._errand.called_off is not None
 
     async def _still_open(self, mark: Mark | None) -> list[Item] | None:
         """Return what is still open, and what nobody knows; None if the list cannot be read."""
@@ -225,16 +260,23 @@ class Sweep:
         )
 
     def _take(self, report: Iterable[Outcome]) -> bool:
-        """Take over the verdicts of a round; return whether it closed something."""
-        closed = False
+        """Take over the verdicts of a round; return whether it closed something that was not closed yet."""
+        is_progress = False
         for outcome in report:
             before = self._outcomes.get(outcome.id or 0)
-            if before is None or not before.ok or outcome.verdict is not Verdict.ALREADY_CLOSED:
+            if before is None or _counts_more(outcome, before):
                 self._outcomes[outcome.id or 0] = outcome
-            closed = closed or outcome.ok
-        return closed
+            is_progress = is_progress or (outcome.ok and not (before is not None and before.ok))
+        return is_progress
 
     def _so_far(self) -> BatchReport:
         outcomes = (*self._outcomes.values(), *self._unreadable)
         report = self._report(outcomes, self._clock() - self._began)
         return replace(report, opened=tuple(self._opened))
+
+
+def _counts_more(outcome: Outcome, before: Outcome) -> bool:
+    """Whether a later verdict replaces an earlier one: that nothing more was sent hides no order."""
+    if outcome.verdict is Verdict.SKIPPED:
+        return before.verdict is Verdict.SKIPPED or outcome.ok
+    return not before.ok or outcome.verdict is not Verdict.ALREADY_CLOSED

@@ -230,7 +230,7 @@ class SmartTrades(SmartTradeCalls):
 
         progress = None if on_progress is None else sweep.Progress(on_progress)
 
-        async def close(items: list[Item], left: float | None) -> BatchReport:
+        async def close(items: list[Item]) -> BatchReport:
             if progress is not None:
                 progress.begin(items)
             batch = self._closing(
@@ -238,7 +238,7 @@ class SmartTrades(SmartTradeCalls):
                 errand,
                 on_unfilled=on_unfilled,
                 concurrency=concurrency,
-                deadline=left,
+                deadline=None,
                 on_progress=progress,
             )
             return await batch.run()
