@@ -13,6 +13,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class Deeds:
+    """What was done for one item of an errand.
+
+    Attributes:
+        accepted: A write was answered with success, or its effect shows.
+    """
+
+    def __init__(self) -> None:
+        self.accepted: bool = False
+
+
 class Errand:
     """Counts the requests of many calls, and breaks off their waits once it is called off.
 

@@ -14,6 +14,7 @@ from threecommas_async import (
     BatchReport,
     BatchStoppedError,
     NotFoundError,
+    PlanLimitError,
     SmartTrade,
     SmartTradeOrder,
     SmartTrades,
@@ -239,6 +240,51 @@ async def test_a_cancelled_batch_loses_nothing_and_a_second_run_closes_the_rest(
         again = await client.smart_trades.close_many(ids)
         assert again.counts == {Verdict.CLOSING: 100 - len(done), Verdict.ALREADY_CLOSED: len(done)}
         assert Counter(entry.smart_trade_id for entry in sandbox.ledger) == Counter(ids)
+
+
+async def test_what_was_begun_and_not_ended_is_not_called_skipped() -> None:
+    async def close_and_read(calls: SmartTrades, id: int) -> SmartTrade:
+        await calls.close_by_market(id)
+        return await calls.get(id)
+
+    async with Sandbox(trades=3, limit=ROOMY, latency=(0.3, 0.3)) as sandbox, client_of(sandbox) as client:
+        report = await client.smart_trades.run_many(
+            close_and_read, list(sandbox.exchange.trades), deadline=0.1
+        )
+        assert report.counts == {Verdict.UNKNOWN: 3}
+        assert "the deadline of 0.1 s" in report.outcomes[0].reason
+        assert writes(sandbox) == {"close_by_market": 3}
+
+
+async def test_a_second_step_that_no_item_can_take_ends_the_batch_after_the_first_one() -> None:
+    async def close_and_stop(calls: SmartTrades, id: int) -> None:
+        await calls.close_by_market(id)
+        raise PlanLimitError("not in the plan")
+
+    async with Sandbox(trades=3, limit=ROOMY) as sandbox, client_of(sandbox) as client:
+        ids = list(sandbox.exchange.trades)
+        report = await client.smart_trades.run_many(close_and_stop, ids, concurrency=1)
+        assert report.counts == {Verdict.UNKNOWN: 1, Verdict.SKIPPED: 2}
+        assert writes(sandbox) == {"close_by_market": 1}
+
+
+async def test_any_call_that_is_cut_off_is_not_called_skipped() -> None:
+    async with Sandbox(trades=3, limit=ROOMY, latency=(0.5, 0.5)) as sandbox, client_of(sandbox) as client:
+        ids = list(sandbox.exchange.trades)
+        batch = asyncio.create_task(
+            client.smart_trades.run_many(SmartTrades.close_by_market, ids, concurrency=2)
+        )
+        while sandbox.requests < 2:
+            await asyncio.sleep(0.01)
+        for _ in range(2):
+            batch.cancel()
+            await asyncio.sleep(0.01)
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await batch
+        report = BatchReport.of(caught.value)
+        assert report is not None
+        assert [outcome.verdict for outcome in report] == [Verdict.UNKNOWN, Verdict.UNKNOWN, Verdict.SKIPPED]
+        assert len(client.in_flight_unknown()) == 2
 
 
 async def test_a_deadline_ends_the_wait_for_the_limit() -> None:

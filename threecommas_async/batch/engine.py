@@ -340,14 +340,18 @@ class Batch(AsyncIterator[Outcome]):
         if isinstance(problem, errors.BatchStoppedError):
             problem = self._errand.called_off or problem
             return _outcome(item, Verdict.SKIPPED, problem)
-        if isinstance(problem, _STOPS_A_BATCH):
-            self._errand.call_off(problem)
+        stops = next((p for p in (problem, problem.__cause__) if isinstance(p, _STOPS_A_BATCH)), None)
+        if stops is not None:
+            self._errand.call_off(stops)
         if not isinstance(problem, errors.ThreeCommasError | ValueError):
             _log.error("item %s of a batch failed unexpectedly", item.id or item.value, exc_info=problem)
         return _outcome(item, _verdict_of(problem), problem)
 
     def _cut_off(self, item: Item) -> Outcome:
-        lost = self._lost(item.id) if item.id else None
+        # What a call without an id has ordered so far, nobody can say.
+        lost = (
+            self._lost(item.id) if item.id else errors.OutcomeUnknownError("cancelled while it was under way")
+        )
         if lost is not None:
             return _outcome(item, Verdict.UNKNOWN, lost)
         why = errors.BatchStoppedError("the batch was cancelled before anything was ordered")

@@ -15,7 +15,7 @@ from threecommas_async.batch import follow, sweep
 from threecommas_async.batch.engine import Batch, check_options, make_report
 from threecommas_async.batch.items import Item, check_iterable, check_order, each, read_items
 from threecommas_async.batch.report import BatchReport, Outcome, Verdict
-from threecommas_async.errand import Errand
+from threecommas_async.errand import Deeds, Errand
 from threecommas_async.models import rules
 from threecommas_async.models.smart_trade import SmartTrade
 from threecommas_async.models.summary import TradeSummary
@@ -357,7 +357,8 @@ class SmartTrades(SmartTradeCalls):
 
         Returns:
             ``DONE`` for each call that returned, with its ``result``; ``item`` tells the outcomes apart. A
-            `ValueError` is ``REFUSED``: the calls of this package raise it before anything is sent.
+            `ValueError` is ``REFUSED``: the calls of this package raise it before anything is sent. What
+            fails after it has ordered something, or is cut off by a cancellation, is ``UNKNOWN``.
 
         Example::
 
@@ -373,7 +374,6 @@ class SmartTrades(SmartTradeCalls):
         if not callable(call):
             raise ValueError(f"call must be a function of the calls and an item, not {call!r}")
         errand = Errand()
-        calls = self._view(errand)
 
         async def read() -> Source:
             if isinstance(items, AsyncIterable):
@@ -381,7 +381,17 @@ class SmartTrades(SmartTradeCalls):
             return [Item(0, value=item) async for item in each(items)]
 
         async def act(item: Item) -> Outcome:
-            result = await call(calls, cast("T", item.value))
+            deeds = Deeds()
+            calls = self.with_session(self._session.patient(errand=errand, deeds=deeds))
+            try:
+                result = await call(calls, cast("T", item.value))
+            except errors.OutcomeUnknownError:
+                raise
+            except Exception as problem:
+                if deeds.accepted:
+                    told = f"a part of it was carried out, then it failed: {problem}"
+                    raise errors.OutcomeUnknownError(told) from problem
+                raise
             seen = TradeSummary.of(result) if isinstance(result, SmartTrade) else None
             return Outcome(seen.id if seen else None, Verdict.DONE, seen, None, item.value, result)
 
