@@ -12,6 +12,7 @@ import msgspec
 
 from threecommas_async import errors
 from threecommas_async.models.summary import TradeSummary
+from threecommas_async.models.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -78,8 +79,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     def reason(self) -> str:
         """Why, in one line: the error, or else the state of the trade; empty where neither is known."""
         if self.error is not None:
-            return " ".join(str(self.error).split()) or type(self.error).__name__
-        return self.trade.status.value if self.trade else ""
+            return " ".join(printable(str(self.error)).split()) or type(self.error).__name__
+        return printable(self.trade.status.value) if self.trade else ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain dicts, texts and numbers; amounts are texts, exactly as they are."""
@@ -93,7 +94,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
         }
 
     def __str__(self) -> str:
-        pair = f" {self.trade.pair}" if self.trade and self.trade.pair else ""
+        pair = f" {printable(self.trade.pair)}" if self.trade and self.trade.pair else ""
         return f"{self.id}{pair}: {self.verdict}" + (f" ({self.reason})" if self.error else "")
 
 
@@ -297,15 +298,16 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
     trade = outcome.trade
     return (
         str(outcome.id),
-        (trade.pair or "") if trade else "",
+        printable(trade.pair or "") if trade else "",
         outcome.verdict.value,
-        trade.status.value if trade else "",
+        printable(trade.status.value) if trade else "",
         f"{trade.profit:f}" if trade and trade.profit is not None else "",
         outcome.reason if outcome.error else "",
     )
 
 
 def _total(total: Totals) -> str:
-    quote, _, base = (total.pair or "_").partition("_")
+    pair = printable(total.pair or "")
+    quote, _, base = pair.partition("_")
     profit = "" if total.realised_profit is None else f", realised {total.realised_profit:f} {quote}"
-    return f"{total.pair}: {total.trades} trades, {total.base:f} {base} for {total.quote:f} {quote}{profit}"
+    return f"{pair or 'no pair'}: {total.trades} trades, {total.base:f} {base} for {total.quote:f} {quote}{profit}"
