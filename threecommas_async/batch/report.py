@@ -310,4 +310,5 @@ def _total(total: Totals) -> str:
     pair = printable(total.pair or "")
     quote, _, base = pair.partition("_")
     profit = "" if total.realised_profit is None else f", realised {total.realised_profit:f} {quote}"
-    return f"{pair or 'no pair'}: {total.trades} trades, {total.base:f} {base} for {total.quote:f} {quote}{profit}"
+    amounts = f"{total.base:f} {base} for {total.quote:f} {quote}"
+    return f"{pair or 'no pair'}: {total.trades} trades, {amounts}{profit}"

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from threecommas_async import errors
 from threecommas_async.client import ThreeCommas
 from threecommas_async.commands.exit_codes import ExitCode, exit_code_of
+from threecommas_async.commands.output import show, show_json
+from threecommas_async.models.text import printable
+from threecommas_async.wire import http_date
 
 if TYPE_CHECKING:
     import argparse
@@ -46,6 +48,16 @@ class Finding:
     text: str
     advice: str = ""
     error: Exception | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain texts; the error by its name."""
+        return {
+            "check": self.check,
+            "ok": self.ok,
+            "text": self.text,
+            "advice": self.advice,
+            "error": None if self.error is None else type(self.error).__name__,
+        }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -134,10 +146,10 @@ _ADVICE: Final[tuple[tuple[tuple[type[errors.ThreeCommasError], ...], str], ...]
 
 def _clock(answers: Iterable[Response], now: datetime) -> list[Finding]:
     """Compare this machine's clock with the answers' ``Date``."""
-    dates = [answer.headers["Date"] for answer in answers if "Date" in answer.headers]
+    dates = [date for answer in answers if (date := http_date(answer.headers.get("Date"))) is not None]
     if not dates:
         return []
-    skew = (now - parsedate_to_datetime(dates[-1])).total_seconds()
+    skew = (now - dates[-1]).total_seconds()
     is_ok = abs(skew) <= _SKEW
     text = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the server's"
     advice = "" if is_ok else "Set it (NTP): the end of a lock-out and the filters from and to are instants."
@@ -163,6 +175,8 @@ async def _writing(client: ThreeCommas) -> Finding:
                 continue
             except (errors.NotFoundError, errors.InvalidRequestError, errors.PermissionDeniedError):
                 pass
+            except errors.ThreeCommasError:  # That tells nothing of the form.
+                return finding
         advice = f'Make the client with json_payload="{form}".'
         return Finding(
             "write", ok=False, text=f"bodies have to be signed as {form}", advice=advice, error=finding.error
@@ -172,7 +186,7 @@ async def _writing(client: ThreeCommas) -> Finding:
 
 def _mode(client: ThreeCommas, trades: Iterable[SmartTrade]) -> Finding:
     """Hold the accounts of trades against the mode."""
-    kinds = sorted({trade.account.type or "unknown" for trade in trades})
+    kinds = sorted({printable(trade.account.type or "unknown") for trade in trades})
     is_ok = client.mode == "real" or kinds == ["paper_trading"]
     text = f"{client.mode}; the newest trades are on accounts of type {', '.join(kinds)}"
     advice = "" if is_ok else "The mode is no guard: trade on an account of type paper_trading."
@@ -181,12 +195,11 @@ def _mode(client: ThreeCommas, trades: Iterable[SmartTrade]) -> Finding:
 
 def _print(findings: list[Finding], *, is_json: bool) -> None:
     if is_json:
-        told = [asdict(finding) | {"error": type(finding.error).__name__} for finding in findings]
-        print(msgspec.json.encode(told).decode())
+        show_json(msgspec.json.encode([finding.to_dict() for finding in findings]))
         return
     for finding in findings:
-        print(f"{'ok  ' if finding.ok else 'FAIL'} {finding.check:<12} {finding.text}")
+        show(f"{'ok  ' if finding.ok else 'FAIL'} {finding.check:<12} {finding.text}")
         if finding.advice:
-            print(f"{'':17} {finding.advice}")
+            show(f"{'':17} {finding.advice}")
     if not all(finding.ok for finding in findings):
         print("Something is to be done.", file=sys.stderr)
