@@ -21,7 +21,7 @@ from threecommas_async import (
     ThreeCommas,
     Verdict,
 )
-from threecommas_async.limits import RateLimit
+from threecommas_async.limits import Limiter, RateLimit
 from threecommas_async.sandbox import EVERY_STATUS, PAPER_ACCOUNT, REAL_ACCOUNT, Sandbox
 
 if TYPE_CHECKING:
@@ -149,6 +149,27 @@ async def test_waiting_takes_few_requests_and_the_report_has_the_ends() -> None:
         closing, polls = 350 + 3 * 20, report.requests - 350 - 3 * 20 - 3 * ceil(370 / 100)
         assert report.requests == sandbox.requests
         assert polls <= 4 * ceil(report.elapsed / 1.25), (closing, polls, report.elapsed)
+
+
+class FailingLimiter(Limiter):
+    """A limiter whose store is gone after some permits."""
+
+    permits = 3
+
+    async def acquire(self, *, is_exit: bool = False, max_wait: float | None = None) -> None:
+        self.permits -= 1
+        if self.permits < 0:
+            raise ConnectionError("the store is gone")
+        await super().acquire(is_exit=is_exit, max_wait=max_wait)
+
+
+async def test_what_fails_while_following_costs_no_report() -> None:
+    async with (
+        Sandbox(trades=3, limit=ROOMY) as sandbox,
+        client_of(sandbox, limits=FailingLimiter(ROOMY)) as client,
+    ):
+        report = await client.smart_trades.close_many(list(sandbox.exchange.trades), wait=True)
+        assert report.counts == {Verdict.CLOSING: 3}
 
 
 async def test_what_was_skipped_on_purpose_is_not_waited_for() -> None:
@@ -341,6 +362,27 @@ async def test_following_leaves_the_reserve_to_exits() -> None:
         polls.cancel()
         with pytest.raises(asyncio.CancelledError):
             await polls
+
+
+async def test_a_stream_that_was_closed_before_it_began_closes_nothing() -> None:
+    async with Sandbox(trades=3, limit=ROOMY) as sandbox, client_of(sandbox) as client:
+        async with client.smart_trades.closing(list(sandbox.exchange.trades)) as batch:
+            pass
+        assert [outcome.verdict async for outcome in batch] == [Verdict.SKIPPED] * 3
+        assert sandbox.requests == 0
+
+
+async def test_wait_for_takes_no_stream() -> None:
+    async with Sandbox(trades=1, limit=ROOMY) as sandbox, client_of(sandbox) as client:
+        with pytest.raises(ValueError, match="give an iterable"):
+            await client.smart_trades.wait_closed(client.smart_trades.iterate(), timeout=1)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="timeout"):
+            await client.smart_trades.wait_closed([1], timeout=10**400)
+        with pytest.raises(ValueError, match="deadline"):
+            await client.smart_trades.close_many([1], deadline=10**400)
+        with pytest.raises(ValueError, match="not a SmartTrade"):
+            await client.smart_trades.close_many([10**19])
+        assert sandbox.requests == 0
 
 
 async def test_an_account_can_be_closed_alone() -> None:

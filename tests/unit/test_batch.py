@@ -621,3 +621,79 @@ def test_an_unfilled_trade_is_ordered_to_close_if_that_is_wanted() -> None:
     [outcome] = close(exchange, [trade(1, "waiting_position")], on_unfilled="close")
     assert outcome.verdict is Verdict.REFUSED
     assert exchange.calls == [("close", 1), ("get", 1)]
+
+
+def test_two_who_read_one_stream_share_its_calls_and_verdicts() -> None:
+    async def main() -> tuple[list[int | None], Exchange, BatchReport]:
+        exchange = Exchange(dict.fromkeys(range(1, 301), "waiting_targets"))
+        batch = batch_of(exchange, list(range(1, 301)))
+        brought: list[int | None] = []
+
+        async def read() -> None:
+            brought.extend([outcome.id async for outcome in batch])
+
+        await asyncio.gather(read(), read())
+        return brought, exchange, batch.report
+
+    brought, exchange, report = virtual_time.run(main())
+    assert sorted(map(int, map(str, brought))) == list(range(1, 301))
+    assert exchange.most_in_flight == 4
+    assert len(report) == 300
+
+
+def test_however_often_it_is_cancelled_every_trade_has_a_verdict() -> None:
+    class Stubborn(Exchange):
+        async def close_by_market(self, id: int, /) -> SmartTrade:
+            try:
+                return await asyncio.sleep(100, trade(id))
+            finally:
+                await asyncio.sleep(1)
+
+    async def main() -> BatchReport | None:
+        task = asyncio.create_task(batch_of(Stubborn({}), list(range(1, 31))).run())
+        for _ in range(4):
+            await asyncio.sleep(0.5)
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        return BatchReport.of(caught.value)
+
+    report = virtual_time.run(main())
+    assert report is not None
+    assert [outcome.id for outcome in report] == list(range(1, 31))
+
+
+def test_a_batch_that_is_cancelled_before_it_began_has_a_report() -> None:
+    async def trades() -> AsyncIterator[SmartTrade]:
+        yield trade(1)
+        await asyncio.sleep(100)
+
+    async def main() -> BatchReport | None:
+        task = asyncio.create_task(batch_of(Exchange({}), trades(), order="loss").run())
+        await asyncio.sleep(1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        return BatchReport.of(caught.value)
+
+    report = virtual_time.run(main())
+    assert report is not None
+    assert len(report) == 0
+
+
+def test_a_progress_function_that_hangs_does_not_outlive_its_batch() -> None:
+    async def hang(_done: int, _total: int | None, _outcome: Outcome) -> None:
+        await asyncio.sleep(10_000)
+
+    async def main() -> int:
+        before = asyncio.all_tasks()
+        exchange = Exchange({1: "waiting_targets"})
+        task = asyncio.create_task(batch_of(exchange, [1], on_progress=hang).run())
+        await asyncio.sleep(1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(0.1)
+        return len(asyncio.all_tasks() - before)
+
+    assert virtual_time.run(main()) == 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import reprlib
+import sys
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -14,13 +16,14 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from threecommas_async import errors
+from threecommas_async.batch.items import Item
 from threecommas_async.batch.report import BatchReport, Outcome, Verdict, lighten
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
     from types import TracebackType
 
-    from threecommas_async.batch.items import Item, Read
+    from threecommas_async.batch.items import Read, Source
     from threecommas_async.errand import Errand
     from threecommas_async.limits import RateLimit
 
@@ -83,12 +86,13 @@ class Batch(AsyncIterator[Outcome]):
         self._on_progress = on_progress
         self._lost = lost
         self._clock = clock
+        self._entrance = asyncio.Lock()
         self._turnstile = asyncio.Lock()
         self._untold: deque[tuple[int, Outcome]] = deque()
         self._teller: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
         self._is_settled = False
-        self._outcomes: list[Outcome | None] = []
+        self._outcomes: list[Outcome | Item] = []  # An item until it has its verdict.
         self._told = 0
         self._running: dict[int, list[int]] = {}
         self._settled: dict[int, Outcome] = {}
@@ -106,7 +110,7 @@ class Batch(AsyncIterator[Outcome]):
         """The verdicts so far, in the order of the input."""
         is_over = self._is_begun and all(worker.done() for worker in self._workers)
         elapsed = (self._ended if is_over else self._clock()) - self._began if self._is_begun else 0.0
-        outcomes = tuple(outcome for outcome in self._outcomes if outcome is not None)
+        outcomes = tuple(outcome for outcome in self._outcomes if isinstance(outcome, Outcome))
         return make_report(outcomes, elapsed, self._errand, self._limit)
 
     async def run(self) -> BatchReport:
@@ -116,8 +120,8 @@ class Batch(AsyncIterator[Outcome]):
             BatchInterruptedError: The iterable failed; the error holds the report on what it had given.
             asyncio.CancelledError: The task was cancelled; `BatchReport.of` finds the report.
         """
-        await self._begin()
         try:
+            await self._begin()
             if self._workers:
                 await asyncio.wait(self._workers)
         except asyncio.CancelledError as cancelled:
@@ -127,24 +131,22 @@ class Batch(AsyncIterator[Outcome]):
 
     async def __anext__(self) -> Outcome:
         self._is_streaming = True
-        await self._begin()
-        while not self._verdicts:
-            if all(worker.done() for worker in self._workers):
-                await self._end()
-                break
-            self._changed.clear()
-            try:
+        try:
+            await self._begin()
+            while not self._verdicts and not all(worker.done() for worker in self._workers):
+                self._changed.clear()
                 await self._changed.wait()
-            except asyncio.CancelledError as cancelled:
-                await self._wind_down_cancelled(cancelled)
+        except asyncio.CancelledError as cancelled:
+            await self._wind_down_cancelled(cancelled)
+        if not self._verdicts:
+            await self._end()
         if not self._verdicts:
             raise StopAsyncIteration
         return self._verdicts.popleft()
 
     async def aclose(self) -> None:
         """Stop: let what is in flight finish for 10 s at most, and send nothing more."""
-        if self._is_begun:
-            await self._wind_down(errors.BatchStoppedError("the batch was closed"))
+        await self._wind_down(errors.BatchStoppedError("the batch was closed"))
 
     async def __aenter__(self) -> Self:
         return self
@@ -155,9 +157,11 @@ class Batch(AsyncIterator[Outcome]):
         await self.aclose()
 
     async def _begin(self) -> None:
-        if self._is_begun:
-            return
-        items = await self._read()
+        async with self._entrance:
+            if not self._is_begun:
+                self._set_to_work(await self._read())
+
+    def _set_to_work(self, items: Source) -> None:
         self._is_begun = True
         self._began = self._ended = self._clock()
         if isinstance(items, AsyncGenerator):
@@ -218,8 +222,11 @@ class Batch(AsyncIterator[Outcome]):
             tasks = [*self._workers, *([self._teller] if self._teller else [])]
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await self._skip_the_rest(reason)
+            try:
+                if tasks:
+                    await asyncio.wait(tasks, timeout=GRACE)
+            finally:
+                await self._skip_the_rest(reason)
 
     async def _wind_down_cancelled(self, cancelled: asyncio.CancelledError) -> NoReturn:
         with suppress(asyncio.CancelledError):  # A second one cuts off what is in flight.
@@ -235,7 +242,7 @@ class Batch(AsyncIterator[Outcome]):
     async def _work(self) -> None:
         try:
             while (item := await self._next()) is not None:
-                self._outcomes.append(None)
+                self._outcomes.append(item)
                 await self._take(len(self._outcomes) - 1, item)
         finally:
             self._ended = self._clock()
@@ -307,12 +314,14 @@ class Batch(AsyncIterator[Outcome]):
             return
         self._is_settled = True
         self._news.set()
-        await asyncio.wait([self._teller], timeout=max(grace, 0.0))
-        if not self._teller.done():
-            self._teller.cancel()
-            _log.warning(
-                "on_progress is too slow: it was not told of the last %d verdicts", len(self._untold)
-            )
+        try:
+            await asyncio.wait([self._teller], timeout=max(grace, 0.0))
+        finally:
+            if not self._teller.done():
+                self._teller.cancel()
+                _log.warning(
+                    "on_progress is too slow: it was not told of the last %d verdicts", len(self._untold)
+                )
 
     async def _tell(self, on_progress: OnProgress, done: int, outcome: Outcome) -> None:
         try:
@@ -348,19 +357,20 @@ class Batch(AsyncIterator[Outcome]):
         return _outcome(item, _verdict_of(problem), problem)
 
     def _cut_off(self, item: Item) -> Outcome:
-        # What a call without an id has ordered so far, nobody can say.
-        lost = (
-            self._lost(item.id) if item.id else errors.OutcomeUnknownError("cancelled while it was under way")
-        )
+        lost = self._lost(item.id) if item.id else _under_way()
         if lost is not None:
             return _outcome(item, Verdict.UNKNOWN, lost)
         why = errors.BatchStoppedError("the batch was cancelled before anything was ordered")
         return _outcome(item, Verdict.SKIPPED, why)
 
     async def _skip_the_rest(self, reason: Exception) -> None:
-        """Give a verdict to all that no worker took."""
+        """Give a verdict to all that no worker took, and to what one cannot be torn from."""
+        for place, item in enumerate(self._outcomes):
+            if isinstance(item, Item):
+                self._outcomes[place] = _outcome(item, Verdict.UNKNOWN, _under_way())
         if isinstance(self._items, AsyncGenerator):
-            await self._items.aclose()
+            if all(worker.done() for worker in self._workers):
+                await self._items.aclose()
             return
         why = self._errand.called_off or reason
         for item in self._items:
@@ -386,6 +396,10 @@ def _outcome(item: Item, verdict: Verdict, problem: Exception) -> Outcome:
     return Outcome(item.id or None, verdict, item.seen, lighten(problem), item.value)
 
 
+def _under_way() -> errors.OutcomeUnknownError:
+    return errors.OutcomeUnknownError("cancelled while it was under way: nobody can say what it has ordered")
+
+
 def make_report(
     outcomes: tuple[Outcome, ...], elapsed: float, errand: Errand, limit: RateLimit
 ) -> BatchReport:
@@ -406,6 +420,13 @@ def is_cancelled() -> bool:
     return task is None or task.cancelling() > 0
 
 
+def is_duration(seconds: object) -> bool:
+    """Whether it is a positive number of seconds; infinity is one."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return False
+    return 0 < seconds <= sys.float_info.max or seconds == math.inf
+
+
 def check_options(*, concurrency: int, deadline: float | None, on_progress: OnProgress | None) -> None:
     """Raise unless the options that all batches have can be used.
 
@@ -414,9 +435,7 @@ def check_options(*, concurrency: int, deadline: float | None, on_progress: OnPr
     """
     if type(concurrency) is not int or concurrency < 1:
         raise ValueError(f"concurrency must be a whole number of at least 1, not {concurrency!r}")
-    if deadline is not None:
-        is_number = isinstance(deadline, int | float) and not isinstance(deadline, bool)  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-        if not (is_number and math.isfinite(deadline) and deadline > 0):
-            raise ValueError(f"deadline must be a positive number of seconds, not {deadline!r}")
+    if deadline is not None and (deadline == math.inf or not is_duration(deadline)):
+        raise ValueError(f"deadline must be a positive number of seconds, not {reprlib.repr(deadline)}")
     if on_progress is not None and not callable(on_progress):
         raise ValueError(f"on_progress must be a function, not {on_progress!r}")

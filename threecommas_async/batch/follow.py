@@ -7,6 +7,7 @@ import reprlib
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from threecommas_async.batch.engine import is_duration
 from threecommas_async.batch.items import check_iterable, read_item
 from threecommas_async.errors import (
     DecodeError,
@@ -124,14 +125,13 @@ async def until(
 ) -> dict[int, SmartTrade]:
     """Poll until all trades have ended or are where they are to be; see ``SmartTrades.wait_for``."""
     for name, seconds in (("timeout", timeout), ("poll_every", poll_every)):
-        is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-        if not (is_number and seconds > 0):
-            raise ValueError(f"{name} must be a positive number of seconds, not {seconds!r}")
-    check_iterable(trades)
+        if not is_duration(seconds):
+            raise ValueError(f"{name} must be a positive number of seconds, not {reprlib.repr(seconds)}")
+    check_iterable(trades, can_be_async=False)
     reached: dict[int, SmartTrade] = {}
     left: set[int] = set()
     for trade in trades:
-        left.add(read_item(trade).id or 0)
+        left.add(read_item(trade).id)
         if isinstance(trade, SmartTrade) and trade.is_terminal:
             reached[trade.id] = trade
     left -= reached.keys()

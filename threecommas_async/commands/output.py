@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 
 
 def show(text: str) -> None:
     """Print a text; characters that the terminal does not have are escaped."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
+    reconfigure = getattr(sys.stdout, "reconfigure", None)  # What stands in for it may have none.
+    if reconfigure is not None:
+        reconfigure(errors="backslashreplace")
     try:
         print(text, flush=True)
     except BrokenPipeError:

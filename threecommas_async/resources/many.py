@@ -140,6 +140,8 @@ class SmartTrades(SmartTradeCalls):
                     print(outcome)
             print(batch.report)
 
+        A loop that is left early, outside of such a block, does not stop the batch: ``aclose`` does.
+
         Returns:
             An asynchronous iterator over `Outcome`; as a context manager it is stopped at the end of
             the block.
@@ -534,8 +536,8 @@ class SmartTrades(SmartTradeCalls):
             )
         except errors.WaitTimeoutError as late:
             ended = late.reached
-        except errors.ThreeCommasError as problem:
-            _log.warning("following the trades of a batch failed: %s", problem)
+        except Exception as problem:  # noqa: BLE001 - a limiter of the caller's may raise anything
+            _log.warning("following the trades of a batch failed: %r", problem)
             ended = {}
         except asyncio.CancelledError as cancelled:
             raise cancelled from errors.BatchStoppedError(f"cancelled: {report!r}", report=report)
