@@ -218,6 +218,9 @@ def test_a_refusal_that_the_state_does_not_explain_is_reported() -> None:
         (errors.LimitWaitError("too far away"), Verdict.SKIPPED),
         (ValueError("too long"), Verdict.REFUSED),
         (errors.RateLimitedError("429"), Verdict.REFUSED),
+        (errors.TransportError("of a read"), Verdict.SKIPPED),
+        (errors.ServerError("of a read"), Verdict.SKIPPED),
+        (errors.DecodeError("of a read"), Verdict.SKIPPED),
     ],
 )
 def test_one_failed_call_does_not_stop_the_others(error: Exception, verdict: Verdict) -> None:

@@ -386,6 +386,8 @@ def _verdict_of(problem: Exception) -> Verdict:
             return Verdict.SKIPPED
         case errors.OutcomeUnknownError():
             return Verdict.UNKNOWN
+        case errors.TransportError() | errors.ServerError() | errors.DecodeError():
+            return Verdict.SKIPPED  # Of a read that came first: those of writes are outcomes unknown.
         case errors.ThreeCommasError() | ValueError():
             return Verdict.REFUSED
         case _:
