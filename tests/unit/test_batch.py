@@ -700,3 +700,18 @@ def test_a_progress_function_that_hangs_does_not_outlive_its_batch() -> None:
         return len(asyncio.all_tasks() - before)
 
     assert virtual_time.run(main()) == 0
+
+
+def test_a_stream_brings_what_was_cut_off_too() -> None:
+    class Silent(Exchange):
+        async def close_by_market(self, id: int, /) -> SmartTrade:
+            return await asyncio.sleep(1000, trade(id))
+
+    async def main() -> list[int | None]:
+        batch = batch_of(Silent({}), list(range(1, 9)))
+        reader = asyncio.create_task(anext(batch))
+        await asyncio.sleep(1)
+        await batch.aclose()
+        return [(await reader).id, *[outcome.id async for outcome in batch]]
+
+    assert sorted(map(str, virtual_time.run(main()))) == list("12345678")

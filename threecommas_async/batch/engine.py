@@ -98,6 +98,7 @@ class Batch(AsyncIterator[Outcome]):
         self._settled: dict[int, Outcome] = {}
         self._source_error: BaseException | None = None
         self._workers: list[asyncio.Task[None]] = []
+        self._is_cut_off = False
         self._is_begun = False
         self._began = self._ended = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -189,7 +190,7 @@ class Batch(AsyncIterator[Outcome]):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        cancelled = any(worker.cancelled() for worker in self._workers)
+        cancelled = not self._is_cut_off and any(worker.cancelled() for worker in self._workers)
         await self._skip_the_rest(errors.BatchStoppedError("the batch was cancelled"))
         try:
             await self._end_telling(GRACE)
@@ -220,6 +221,7 @@ class Batch(AsyncIterator[Outcome]):
             await self._end_telling(ends_at - clock())
         finally:
             tasks = [*self._workers, *([self._teller] if self._teller else [])]
+            self._is_cut_off = True
             for task in tasks:
                 task.cancel()
             try:
@@ -281,8 +283,7 @@ class Batch(AsyncIterator[Outcome]):
             try:
                 outcome = await self._try(item)
             except asyncio.CancelledError:
-                for taken in places:
-                    self._outcomes[taken] = self._cut_off(item)
+                self._settle(places, self._cut_off(item))
                 raise
             if id:
                 del self._running[id]

@@ -89,9 +89,10 @@ class SmartTrades(SmartTradeCalls):
                 ``floor``, the seconds that the request limit takes for it. Ids are looked up first, by pages.
             wait: Follow the trades to their end: until the deadline, or for 10 minutes.
             on_progress: Called after each verdict with the number of verdicts so far, the number of trades
-                (None if the iterable does not know) and the `Outcome`. A plain function that returns at
-                once, or a coroutine function, which is told one verdict after the other, and 10 s after the
-                last one no more. What it raises is logged; nothing waits for it.
+                (None if the iterable does not know) and the `Outcome`; what is left when the batch stops is
+                in the report alone. A plain function that returns at once, or a coroutine function, which is
+                told one verdict after the other, and 10 s after the last one no more. What it raises is
+                logged; nothing waits for it.
 
         Raises:
             ValueError: An option cannot be used, or an item is no id and no trade; nothing was sent. From an
@@ -196,14 +197,15 @@ class SmartTrades(SmartTradeCalls):
             order: As in `close_many`; ``"given"`` begins with the newest trade.
             on_unfilled: As in `close_many`.
             concurrency: As in `close_many`.
-            deadline: As in `close_many`. Without one it ends after three rounds in a row that close nothing.
+            deadline: As in `close_many`, lists included. Without one it ends after three rounds in a row that
+                close nothing.
             dry_run: As in `close_many`.
             wait: As in `close_many`.
             on_progress: As in `close_many`; a trade that is tried again counts once.
 
         Raises:
             ValueError: An option cannot be used; nothing was sent.
-            ThreeCommasError: The first list cannot be read; nothing was ordered.
+            ThreeCommasError: The first list cannot be read, or not before the deadline; nothing was ordered.
             asyncio.CancelledError: The task was cancelled; `BatchReport.of` finds the report.
         """
         check_options(concurrency=concurrency, deadline=deadline, on_progress=on_progress)
