@@ -715,3 +715,23 @@ def test_a_stream_brings_what_was_cut_off_too() -> None:
         return [(await reader).id, *[outcome.id async for outcome in batch]]
 
     assert sorted(map(str, virtual_time.run(main()))) == list("12345678")
+
+
+@pytest.mark.parametrize("odd", ["NaN", "sNaN", "1E+999999"])
+def test_a_trade_with_odd_numbers_upsets_no_order(odd: str) -> None:
+    def lost(id: int, usd: str, entered: str) -> SmartTrade:
+        data = SmartTradeData(entered_amount=Decimal(entered), entered_total=Decimal(entered))
+        profit = Profit(usd=Decimal(usd), volume=Decimal(usd))
+        return structs.replace(trade(id), profit=profit, data=data)
+
+    trades = [
+        lost(1, "-1", "1"),
+        lost(2, odd, odd),
+        lost(3, "-3", "3"),
+        lost(4, odd, odd),
+        lost(5, "-2", "2"),
+    ]
+    for order in ("loss", "size"):
+        exchange = Exchange(dict.fromkeys(range(1, 6), "waiting_targets"))
+        close(exchange, trades, order=order, concurrency=1)
+        assert [id for _, id in exchange.calls if id in {1, 3, 5}] == [3, 5, 1]

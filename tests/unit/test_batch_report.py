@@ -154,3 +154,13 @@ def test_nothing_that_a_server_says_commands_a_terminal() -> None:
     assert len(report.table().splitlines()) == 3
     assert [outcome.reason.isprintable() for outcome in report] == [True, True]
     assert report.to_dict()["outcomes"][0]["trade"]["pair"] == evil
+
+
+@pytest.mark.parametrize("odd", ["NaN", "sNaN", "Infinity", "1E+999999", "9E+999999", "-1E-999999"])
+def test_a_number_that_is_none_costs_no_report(odd: str) -> None:
+    trades = [summary(1, "USDT_DOGE", odd, odd, odd), summary(2, "USDT_DOGE", odd, odd, odd)]
+    good = summary(3, "USDT_ADA", "2", "1", "0.5")
+    report = BatchReport(tuple(Outcome(t.id, Verdict.CLOSED, t) for t in [*trades, good]), 1.0)
+    assert report.totals[1].base == 2
+    assert len(str(report)) + len(report.table()) < 2000
+    assert msgspec.json.decode(report.to_json())["ok"] is True

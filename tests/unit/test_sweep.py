@@ -233,3 +233,15 @@ def test_a_list_that_never_forgets_what_has_ended_does_not_keep_a_sweep_going() 
 def test_a_sweep_can_be_in_vain_for_hours() -> None:
     report = virtual_time.run(Market({2: 9999}).sweep(10_000.0))
     assert report.counts == {Verdict.REFUSED: 1}
+
+
+def test_what_fails_in_a_later_list_costs_no_report() -> None:
+    market = Market({1: 1})
+
+    async def look(mark: Mark | None) -> Survey:
+        if mark is not None:
+            raise TypeError("a predicate that met a trade without a profit")
+        return await Market.look(market, mark)
+
+    market.look = look  # type: ignore[method-assign]
+    assert virtual_time.run(market.sweep(None)).counts == {Verdict.CLOSING: 1}

@@ -144,8 +144,14 @@ def check_order(order: object) -> None:
 
 
 def rank(trade: SmartTrade, order: ClosingOrder) -> float:
-    """Return a number that is lower the earlier a trade is to be closed."""
-    return 0.0 if order == "given" else _loss(trade) if order == "loss" else _size(trade)
+    """Return a number that is lower the earlier a trade is to be closed, infinite where it cannot be told."""
+    if order == "given":
+        return 0.0
+    try:
+        value = _loss(trade) if order == "loss" else _size(trade)
+    except (ArithmeticError, ValueError):
+        return math.inf
+    return math.inf if math.isnan(value) else value
 
 
 def _loss(trade: SmartTrade) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal, localcontext
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -284,14 +284,26 @@ def _add_up(outcomes: Iterable[Outcome]) -> tuple[Totals, ...]:
 
 def _total_of(pair: str | None, trades: list[TradeSummary]) -> Totals:
     profits = [trade.profit for trade in trades if trade.is_terminal and trade.profit is not None]
-    with localcontext(prec=_EXACT):
-        return Totals(
-            pair=pair,
-            trades=len(trades),
-            base=sum((trade.entered_amount or _NOTHING for trade in trades), _NOTHING),
-            quote=sum((trade.entered_total or _NOTHING for trade in trades), _NOTHING),
-            realised_profit=sum(profits, _NOTHING) if profits else None,
-        )
+    return Totals(
+        pair=pair,
+        trades=len(trades),
+        base=_sum(trade.entered_amount for trade in trades),
+        quote=_sum(trade.entered_total for trade in trades),
+        realised_profit=_sum(profits) if profits else None,
+    )
+
+
+def _sum(amounts: Iterable[Decimal | None]) -> Decimal:
+    """Add up what is a number: an odd one of the API is to cost nobody a report."""
+    with localcontext(Context(prec=_EXACT, traps=[])):
+        return sum((amount for amount in amounts if amount is not None and amount.is_finite()), _NOTHING)
+
+
+def _shown(amount: Decimal) -> str:
+    """Return an amount in digits, unless these would fill a page."""
+    exponent = amount.as_tuple().exponent
+    is_short = isinstance(exponent, int) and abs(exponent) < _EXACT
+    return f"{amount:f}" if is_short else str(amount)
 
 
 def _row(outcome: Outcome) -> tuple[str, ...]:
@@ -301,7 +313,7 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
         printable(trade.pair or "") if trade else "",
         outcome.verdict.value,
         printable(trade.status.value) if trade else "",
-        f"{trade.profit:f}" if trade and trade.profit is not None else "",
+        _shown(trade.profit) if trade and trade.profit is not None else "",
         outcome.reason if outcome.error else "",
     )
 
@@ -309,6 +321,6 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
 def _total(total: Totals) -> str:
     pair = printable(total.pair or "")
     quote, _, base = pair.partition("_")
-    profit = "" if total.realised_profit is None else f", realised {total.realised_profit:f} {quote}"
-    amounts = f"{total.base:f} {base} for {total.quote:f} {quote}"
+    profit = "" if total.realised_profit is None else f", realised {_shown(total.realised_profit)} {quote}"
+    amounts = f"{_shown(total.base)} {base} for {_shown(total.quote)} {quote}"
     return f"{pair or 'no pair'}: {total.trades} trades, {amounts}{profit}"

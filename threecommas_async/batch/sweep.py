@@ -245,8 +245,8 @@ class Sweep:
         """Return what is still open, and what nobody knows; None if the list cannot be read."""
         try:
             found = await self._look(mark)
-        except errors.ThreeCommasError as problem:
-            _log.warning("the list of what is still open cannot be read: %s", problem)
+        except Exception as problem:  # noqa: BLE001 - the caller's predicate may raise anything
+            _log.warning("the list of what is still open cannot be read: %r", problem)
             return None
         self._opened |= dict.fromkeys(found.opened)
         items = [item for item in found.items if not self._is_left_alone(item)]
