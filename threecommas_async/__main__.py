@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from threecommas_async.commands import close, doctor, sandbox
 from threecommas_async.commands.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Coroutine, Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         match options.command:
             case "close":
-                return asyncio.run(close.close(options))
+                return asyncio.run(_until_told(close.close(options)))
             case "doctor":
                 return asyncio.run(doctor.examine(options))
             case "sandbox":
@@ -30,8 +31,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValueError as problem:
         print(problem, file=sys.stderr)
         return ExitCode.USAGE
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return ExitCode.INTERRUPTED
+
+
+async def _until_told(work: Coroutine[object, object, int]) -> int:
+    """Do a work that SIGTERM ends as Ctrl-C does."""
+    task = asyncio.current_task()
+    if task is not None and sys.platform != "win32":
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await work
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -13,6 +13,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
+class Deeds:
+    """What was done for one item of an errand.
+
+    Attributes:
+        accepted: A write was answered with success, or its effect shows.
+    """
+
+    def __init__(self) -> None:
+        self.accepted: bool = False
+
+
 class Errand:
     """Counts the requests of many calls, and breaks off their waits once it is called off.
 
@@ -61,6 +72,15 @@ class Errand:
         self._listeners.append(listener)
         if self.called_off is not None:
             listener(self.called_off)
+
+    def call_off_in(self, seconds: float) -> asyncio.TimerHandle:
+        """Let nothing more be sent once this deadline has passed.
+
+        Returns:
+            The timer, to be cancelled when all is done.
+        """
+        reason = BatchStoppedError(f"the deadline of {seconds:g} s had passed")
+        return asyncio.get_running_loop().call_later(seconds, self.call_off, reason)
 
     async def wait_for(self, wait: Callable[[], Awaitable[T]]) -> T:
         """Await something, until the errand is called off.

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import msgspec
 
     from threecommas_async.endpoints import ReadBack
-    from threecommas_async.errand import Errand
+    from threecommas_async.errand import Deeds, Errand
     from threecommas_async.limits import Pacer
     from threecommas_async.models.trade import Trade
     from threecommas_async.signing import Credentials
@@ -115,6 +115,7 @@ class Session:
         self._patience = patience
         self._is_exit = False
         self._errand: Errand | None = None
+        self._deeds: Deeds | None = None
         self._can_be_called_off = False
         self._policy = policy or retry.RetryPolicy()
         self._on_attempt = on_attempt
@@ -174,16 +175,20 @@ class Session:
         view._can_be_called_off = False  # noqa: SLF001 - as above
         return view
 
-    def patient(self, *, is_exit: bool = False, errand: Errand | None = None) -> Self:
+    def patient(
+        self, *, is_exit: bool = False, errand: Errand | None = None, deeds: Deeds | None = None
+    ) -> Self:
         """Return a session for the calls of something longer: a batch, a walk, a poll.
 
         Args:
             is_exit: All of its calls, reads too, serve to close or cancel.
             errand: Counts the calls, and can call them off.
+            deeds: Learns of the writes.
         """
         view = copy.copy(self)
         view._max_wait = self._patience  # noqa: SLF001 - a copy of its own
         view._is_exit = is_exit or self._is_exit  # noqa: SLF001 - as above
+        view._deeds = deeds  # noqa: SLF001 - as above
         if errand is not None:
             view._errand = errand  # noqa: SLF001 - as above
             view._can_be_called_off = True  # noqa: SLF001 - as above
@@ -244,7 +249,8 @@ class Session:
             if isinstance(outcome, Failure):
                 fault: Fault = outcome
             elif outcome.status == 204 and endpoint.read_back:
-                return await self._read_accepted(history, endpoint.read_back, path or {}, deadline)
+                value = await self._read_accepted(history, endpoint.read_back, path or {}, deadline)
+                return self._done(endpoint, value)
             elif 200 <= outcome.status < 300:
                 try:
                     value = wire.read(endpoint, request, outcome, path=path)
@@ -253,14 +259,14 @@ class Session:
                 else:
                     self._budget.give()
                     self._notice(endpoint, value)
-                    return value
+                    return self._done(endpoint, value)
             else:
                 fault = wire.refusal(endpoint, request, outcome, now=self._now())
             found = await self._recover(
                 history, fault, finder or self._finder(endpoint, path or {}), deadline
             )
             if found is not None:
-                return found
+                return self._done(endpoint, found)
 
     async def _guarded(
         self,
@@ -334,6 +340,11 @@ class Session:
     def in_flight_unknown(self) -> tuple[errors.OutcomeUnknownError, ...]:
         """The writes that were cancelled after they may have left, oldest first."""
         return tuple(self._unknown)
+
+    def _done(self, endpoint: Endpoint[T], value: T) -> T:
+        if self._deeds is not None and endpoint.replay is not Replay.SAFE:
+            self._deeds.accepted = True
+        return value
 
     def _fresh(self, finder: Finder[T] | None) -> float | None:
         """Return how long a repetition may wait for its permit: what a look has seen grows old."""

@@ -20,6 +20,7 @@ from multidict import istr
 from threecommas_async import errors
 from threecommas_async.models.decoding import DECODING_ERRORS
 from threecommas_async.models.encoding import encode_body
+from threecommas_async.models.text import printable
 
 if TYPE_CHECKING:
     from threecommas_async.endpoints import Endpoint
@@ -380,21 +381,20 @@ def _attributes(content: object) -> dict[str, tuple[str, ...]]:
 
 def _excerpt(text: str) -> str:
     beginning = text[: 16 * EXCERPT]  # The pattern takes quadratic time on hostile text.
-    words = "".join(c if c.isprintable() else " " for c in _TAG.sub(" ", beginning)).split()
-    line = " ".join(words)
+    line = " ".join(printable(_TAG.sub(" ", beginning)).split())
     return line if len(line) <= EXCERPT else line[: EXCERPT - 1] + "…"
 
 
 def _retry_at(headers: Mapping[str, str], error: str, now: datetime, *, within: timedelta) -> datetime | None:
     # Both ends are read off the server's clock, which may differ from ours; a Date is rounded down.
-    answered_at = _http_date(headers.get("Date")) or now
+    answered_at = http_date(headers.get("Date")) or now
     retry_after = headers.get("Retry-After", "").strip()
     if named := _NEXT_REQUEST.search(error):
         wait = _distance(answered_at, _utc_time(named[1]))
     elif retry_after.isdecimal() and len(retry_after) <= len("259200"):
         wait = timedelta(seconds=int(retry_after))
     else:
-        wait = _distance(answered_at, _http_date(retry_after))
+        wait = _distance(answered_at, http_date(retry_after))
     return None if wait is None or wait > within else now + max(wait, _SHORTEST_WAIT)
 
 
@@ -409,7 +409,8 @@ def _utc_time(text: str) -> datetime | None:
         return None
 
 
-def _http_date(text: str | None) -> datetime | None:
+def http_date(text: str | None) -> datetime | None:
+    """Return the instant that a header names, aware; None if it names none."""
     try:
         date = parsedate_to_datetime(text) if text else None
     except (ValueError, OverflowError):

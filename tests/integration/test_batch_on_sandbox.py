@@ -12,14 +12,16 @@ import pytest
 from threecommas_async import (
     AuthenticationError,
     BatchReport,
+    BatchStoppedError,
     NotFoundError,
+    PlanLimitError,
     SmartTrade,
     SmartTradeOrder,
     SmartTrades,
     ThreeCommas,
     Verdict,
 )
-from threecommas_async.limits import RateLimit
+from threecommas_async.limits import Limiter, RateLimit
 from threecommas_async.sandbox import EVERY_STATUS, PAPER_ACCOUNT, REAL_ACCOUNT, Sandbox
 
 if TYPE_CHECKING:
@@ -150,6 +152,38 @@ async def test_waiting_takes_few_requests_and_the_report_has_the_ends() -> None:
         assert polls <= 4 * ceil(report.elapsed / 1.25), (closing, polls, report.elapsed)
 
 
+class FailingLimiter(Limiter):
+    """A limiter whose store is gone after some permits."""
+
+    permits = 3
+
+    async def acquire(self, *, is_exit: bool = False, max_wait: float | None = None) -> None:
+        self.permits -= 1
+        if self.permits < 0:
+            raise ConnectionError("the store is gone")
+        await super().acquire(is_exit=is_exit, max_wait=max_wait)
+
+
+async def test_what_fails_while_following_costs_no_report() -> None:
+    async with (
+        Sandbox(trades=3, limit=ROOMY) as sandbox,
+        client_of(sandbox, limits=FailingLimiter(ROOMY)) as client,
+    ):
+        report = await client.smart_trades.close_many(list(sandbox.exchange.trades), wait=True)
+        assert report.counts == {Verdict.CLOSING: 3}
+
+
+async def test_what_was_skipped_on_purpose_is_not_waited_for() -> None:
+    async with Sandbox(trades=2, limit=ROOMY, time_scale=10) as sandbox, client_of(sandbox) as client:
+        seed(sandbox, 1, "waiting_position")
+        async with asyncio.timeout(10):
+            report = await client.smart_trades.close_many(
+                list(sandbox.exchange.trades), on_unfilled="skip", wait=True
+            )
+        assert report.counts == {Verdict.CLOSED: 2, Verdict.SKIPPED: 1}
+        assert report.ok
+
+
 async def test_cancelling_and_annotating_have_the_same_report() -> None:
     async with (
         Sandbox(trades=15, statuses=EVERY_STATUS, limit=ROOMY, time_scale=1) as sandbox,
@@ -230,6 +264,51 @@ async def test_a_cancelled_batch_loses_nothing_and_a_second_run_closes_the_rest(
         assert Counter(entry.smart_trade_id for entry in sandbox.ledger) == Counter(ids)
 
 
+async def test_what_was_begun_and_not_ended_is_not_called_skipped() -> None:
+    async def close_and_read(calls: SmartTrades, id: int) -> SmartTrade:
+        await calls.close_by_market(id)
+        return await calls.get(id)
+
+    async with Sandbox(trades=3, limit=ROOMY, latency=(0.3, 0.3)) as sandbox, client_of(sandbox) as client:
+        report = await client.smart_trades.run_many(
+            close_and_read, list(sandbox.exchange.trades), deadline=0.1
+        )
+        assert report.counts == {Verdict.UNKNOWN: 3}
+        assert "the deadline of 0.1 s" in report.outcomes[0].reason
+        assert writes(sandbox) == {"close_by_market": 3}
+
+
+async def test_a_second_step_that_no_item_can_take_ends_the_batch_after_the_first_one() -> None:
+    async def close_and_stop(calls: SmartTrades, id: int) -> None:
+        await calls.close_by_market(id)
+        raise PlanLimitError("not in the plan")
+
+    async with Sandbox(trades=3, limit=ROOMY) as sandbox, client_of(sandbox) as client:
+        ids = list(sandbox.exchange.trades)
+        report = await client.smart_trades.run_many(close_and_stop, ids, concurrency=1)
+        assert report.counts == {Verdict.UNKNOWN: 1, Verdict.SKIPPED: 2}
+        assert writes(sandbox) == {"close_by_market": 1}
+
+
+async def test_any_call_that_is_cut_off_is_not_called_skipped() -> None:
+    async with Sandbox(trades=3, limit=ROOMY, latency=(0.5, 0.5)) as sandbox, client_of(sandbox) as client:
+        ids = list(sandbox.exchange.trades)
+        batch = asyncio.create_task(
+            client.smart_trades.run_many(SmartTrades.close_by_market, ids, concurrency=2)
+        )
+        while sandbox.requests < 2:
+            await asyncio.sleep(0.01)
+        for _ in range(2):
+            batch.cancel()
+            await asyncio.sleep(0.01)
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await batch
+        report = BatchReport.of(caught.value)
+        assert report is not None
+        assert [outcome.verdict for outcome in report] == [Verdict.UNKNOWN, Verdict.UNKNOWN, Verdict.SKIPPED]
+        assert len(client.in_flight_unknown()) == 2
+
+
 async def test_a_deadline_ends_the_wait_for_the_limit() -> None:
     limit = RateLimit(requests=10, period=30.0, lockout=60.0)
     async with Sandbox(trades=25, limit=limit) as sandbox, client_of(sandbox) as client:
@@ -237,6 +316,27 @@ async def test_a_deadline_ends_the_wait_for_the_limit() -> None:
         assert report.counts == {Verdict.CLOSING: 10, Verdict.SKIPPED: 15}
         assert report.elapsed < 2.0
         assert writes(sandbox) == {"close_by_market": 10}
+
+
+async def test_nothing_is_closed_once_the_deadline_passed_while_the_list_was_read() -> None:
+    async with Sandbox(trades=5, limit=ROOMY, latency=(0.3, 0.3)) as sandbox, client_of(sandbox) as client:
+        report = await client.smart_trades.close_all(deadline=0.1)
+        assert report.counts == {Verdict.SKIPPED: 5}
+        assert "the deadline of 0.1 s" in report.outcomes[0].reason
+        assert writes(sandbox) == {}
+
+
+async def test_a_deadline_ends_the_wait_for_the_first_list() -> None:
+    limit = RateLimit(requests=10, period=30.0, lockout=60.0)
+    async with Sandbox(trades=5, limit=limit) as sandbox, client_of(sandbox) as client:
+        for _ in range(9):
+            await client.smart_trades.list()
+        async with asyncio.timeout(5):
+            report = await client.smart_trades.close_all(deadline=0.2)
+            assert report.counts == {Verdict.SKIPPED: 5}
+            with pytest.raises(BatchStoppedError, match="the deadline"):
+                await client.smart_trades.close_all(deadline=0.2)
+        assert writes(sandbox) == {}
 
 
 async def test_wait_for_brings_trades_where_they_are_to_be_or_as_they_ended() -> None:
@@ -263,6 +363,27 @@ async def test_following_leaves_the_reserve_to_exits() -> None:
         polls.cancel()
         with pytest.raises(asyncio.CancelledError):
             await polls
+
+
+async def test_a_stream_that_was_closed_before_it_began_closes_nothing() -> None:
+    async with Sandbox(trades=3, limit=ROOMY) as sandbox, client_of(sandbox) as client:
+        async with client.smart_trades.closing(list(sandbox.exchange.trades)) as batch:
+            pass
+        assert [outcome.verdict async for outcome in batch] == [Verdict.SKIPPED] * 3
+        assert sandbox.requests == 0
+
+
+async def test_wait_for_takes_no_stream() -> None:
+    async with Sandbox(trades=1, limit=ROOMY) as sandbox, client_of(sandbox) as client:
+        with pytest.raises(ValueError, match="give an iterable"):
+            await client.smart_trades.wait_closed(client.smart_trades.iterate(), timeout=1)  # type: ignore[arg-type]
+        with pytest.raises(ValueError, match="timeout"):
+            await client.smart_trades.wait_closed([1], timeout=10**400)
+        with pytest.raises(ValueError, match="deadline"):
+            await client.smart_trades.close_many([1], deadline=10**400)
+        with pytest.raises(ValueError, match="not a SmartTrade"):
+            await client.smart_trades.close_many([10**19])
+        assert sandbox.requests == 0
 
 
 async def test_an_account_can_be_closed_alone() -> None:

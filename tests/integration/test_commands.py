@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.raw_server import refused_port
+from tests.raw_server import RawServer, answer, refused_port
 from threecommas_async.endpoints import Permission
 from threecommas_async.limits import RateLimit
 from threecommas_async.sandbox import Sandbox
@@ -140,19 +141,109 @@ async def test_no_answer_is_code_1() -> None:
     assert "Connect" in err
 
 
-async def test_ctrl_c_lets_finish_what_has_left_and_tells_what_is_closed() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_lets_finish_what_has_left_and_tells_what_is_closed(number: signal.Signals) -> None:
     async with Sandbox(trades=80, limit=ROOMY, latency=(0.3, 0.3)) as sandbox:
         ids = [str(id) for id in sandbox.exchange.trades]
         process = await start("close", *ids, "--yes", "--json", env=environment(sandbox))
         while len(sandbox.ledger) < 5:
             await asyncio.sleep(0.01)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, err = await asyncio.wait_for(process.communicate(), 20)
         assert process.returncode == 130, err.decode()
         told = json.loads(out)
         assert told["counts"] == {"closing": len(sandbox.ledger), "skipped": 80 - len(sandbox.ledger)}
         assert 16 <= len(sandbox.ledger) <= 48
         assert b"Traceback" not in err
+
+
+async def test_the_progress_bar_leaves_standard_output_alone_when_interrupted() -> None:
+    terminal, slave = os.openpty()
+    async with Sandbox(trades=40, limit=ROOMY, latency=(0.3, 0.3)) as sandbox:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "threecommas_async", "close", "--all", "--yes", "--json"),
+            env=environment(sandbox, TERM="xterm"),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=slave,
+        )
+        os.close(slave)
+        while len(sandbox.ledger) < 5:
+            await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, _ = await asyncio.wait_for(process.communicate(), 20)
+        os.close(terminal)
+        assert process.returncode == 130
+        assert json.loads(out)["counts"]["closing"] == len(sandbox.ledger)
+
+
+def against(server: RawServer, **changes: str) -> dict[str, str]:
+    return {
+        "THREECOMMAS_API_KEY": "k",
+        "THREECOMMAS_API_SECRET": "s",
+        "THREECOMMAS_BASE_URL": server.base_url,
+        **changes,
+    }
+
+
+async def test_what_has_been_closed_is_told_whatever_the_terminal_can_show() -> None:
+    ended = b'{"id":5,"pair":"USDT_\xc3\x84","status":{"basic_type":"panic_sold"}}'
+    for options in ([], ["--json"]):
+        async with RawServer(answer(ended)) as server:
+            env = against(server, PYTHONIOENCODING="ascii")
+            code, out, err = await run("close", "5", "--yes", *options, env=env)
+            assert code == 0, err
+            told = json.loads(out)["outcomes"][0]["trade"]["pair"] if options else out
+            assert ("USDT_Ä" if options else "USDT_\\xc4") in told
+
+
+async def test_a_reader_that_goes_away_changes_no_exit_code() -> None:
+    async with Sandbox(trades=3, limit=ROOMY) as sandbox:
+        process = await start("close", "--all", "--yes", env=environment(sandbox))
+        assert process.stdout is not None
+        process.stdout._transport.close()  # type: ignore[attr-defined]
+        code = await asyncio.wait_for(process.wait(), 20)
+        assert process.stderr is not None
+        err = (await process.stderr.read()).decode()
+        assert code == 0, err
+        assert "Broken" not in err
+        assert len(sandbox.ledger) == 3
+
+
+async def test_closed_standard_input_holds_no_ids() -> None:
+    async with Sandbox(trades=1, limit=ROOMY) as sandbox:
+        command = f"exec {sys.executable} -m threecommas_async close - --yes <&-"
+        process = await asyncio.create_subprocess_shell(command, env=environment(sandbox), stderr=-1)
+        _, err = await asyncio.wait_for(process.communicate(), 20)
+        assert process.returncode == 2
+        assert b"standard input" in err
+        assert sandbox.requests == 0
+
+
+@pytest.mark.parametrize(
+    ("date", "said"),
+    [("junk", []), ("", []), ("Fri, 20 Nov 2020 16:00:00 -0000", ["clock"])],
+)
+async def test_doctor_bears_with_odd_dates(date: str, said: list[str]) -> None:
+    async with RawServer(answer(b"[]", headers=f"Date: {date}\r\n")) as server:
+        code, out, err = await run("doctor", "--json", env=against(server))
+    assert code == 1, err
+    assert [f["check"] for f in json.loads(out) if f["check"] == "clock"] == said
+
+
+async def test_doctor_goes_on_where_no_form_of_signing_gets_an_answer() -> None:
+    wrong = answer(b'{"error":"signature_invalid"}', status="401 Unauthorized")
+    async with RawServer(answer(b"[]"), wrong, answer(b"x", status="502 Bad Gateway")) as server:
+        code, out, err = await run("doctor", "--json", env=against(server))
+    assert code == 3, err
+    told = {finding["check"]: finding["error"] for finding in json.loads(out)}
+    assert told == {
+        "credentials": None,
+        "key": None,
+        "write": "AuthenticationError",
+        "accounts": "ServerError",
+        "limit": None,
+    }
 
 
 async def test_doctor_finds_nothing_with_a_good_key() -> None:

@@ -218,6 +218,9 @@ def test_a_refusal_that_the_state_does_not_explain_is_reported() -> None:
         (errors.LimitWaitError("too far away"), Verdict.SKIPPED),
         (ValueError("too long"), Verdict.REFUSED),
         (errors.RateLimitedError("429"), Verdict.REFUSED),
+        (errors.TransportError("of a read"), Verdict.SKIPPED),
+        (errors.ServerError("of a read"), Verdict.SKIPPED),
+        (errors.DecodeError("of a read"), Verdict.SKIPPED),
     ],
 )
 def test_one_failed_call_does_not_stop_the_others(error: Exception, verdict: Verdict) -> None:
@@ -748,3 +751,130 @@ def test_a_batch_that_is_cancelled_while_it_reads_its_input_has_an_empty_report(
         assert len(report) == 0
 
     virtual_time.run(main())
+
+
+def test_two_who_read_one_stream_share_its_calls_and_verdicts() -> None:
+    async def main() -> tuple[list[int | None], Exchange, BatchReport]:
+        exchange = Exchange(dict.fromkeys(range(1, 301), "waiting_targets"))
+        batch = batch_of(exchange, list(range(1, 301)))
+        brought: list[int | None] = []
+
+        async def read() -> None:
+            brought.extend([outcome.id async for outcome in batch])
+
+        await asyncio.gather(read(), read())
+        return brought, exchange, batch.report
+
+    brought, exchange, report = virtual_time.run(main())
+    assert sorted(map(int, map(str, brought))) == list(range(1, 301))
+    assert exchange.most_in_flight == 4
+    assert len(report) == 300
+
+
+def test_however_often_it_is_cancelled_every_trade_has_a_verdict() -> None:
+    class Stubborn(Exchange):
+        async def close_by_market(self, id: int, /) -> SmartTrade:
+            try:
+                return await asyncio.sleep(100, trade(id))
+            finally:
+                await asyncio.sleep(1)
+
+    async def main() -> BatchReport | None:
+        task = asyncio.create_task(batch_of(Stubborn({}), list(range(1, 31))).run())
+        for _ in range(4):
+            await asyncio.sleep(0.5)
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        return BatchReport.of(caught.value)
+
+    report = virtual_time.run(main())
+    assert report is not None
+    assert [outcome.id for outcome in report] == list(range(1, 31))
+
+
+def test_a_batch_that_is_cancelled_before_it_began_has_a_report() -> None:
+    async def trades() -> AsyncIterator[SmartTrade]:
+        yield trade(1)
+        await asyncio.sleep(100)
+
+    async def main() -> BatchReport | None:
+        task = asyncio.create_task(batch_of(Exchange({}), trades(), order="loss").run())
+        await asyncio.sleep(1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await task
+        return BatchReport.of(caught.value)
+
+    report = virtual_time.run(main())
+    assert report is not None
+    assert len(report) == 0
+
+
+def test_a_progress_function_that_hangs_does_not_outlive_its_batch() -> None:
+    async def hang(_done: int, _total: int | None, _outcome: Outcome) -> None:
+        await asyncio.sleep(10_000)
+
+    async def main() -> int:
+        before = asyncio.all_tasks()
+        exchange = Exchange({1: "waiting_targets"})
+        task = asyncio.create_task(batch_of(exchange, [1], on_progress=hang).run())
+        await asyncio.sleep(1)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await asyncio.sleep(0.1)
+        return len(asyncio.all_tasks() - before)
+
+    assert virtual_time.run(main()) == 0
+
+
+def test_a_stream_brings_what_was_cut_off_too() -> None:
+    class Silent(Exchange):
+        async def close_by_market(self, id: int, /) -> SmartTrade:
+            return await asyncio.sleep(1000, trade(id))
+
+    async def main() -> list[int | None]:
+        batch = batch_of(Silent({}), list(range(1, 9)))
+        reader = asyncio.create_task(anext(batch))
+        await asyncio.sleep(1)
+        await batch.aclose()
+        return [(await reader).id, *[outcome.id async for outcome in batch]]
+
+    assert sorted(map(str, virtual_time.run(main()))) == list("12345678")
+
+
+@pytest.mark.parametrize("odd", ["NaN", "sNaN", "1E+999999"])
+def test_a_trade_with_odd_numbers_upsets_no_order(odd: str) -> None:
+    def lost(id: int, usd: str, entered: str) -> SmartTrade:
+        data = SmartTradeData(entered_amount=Decimal(entered), entered_total=Decimal(entered))
+        profit = Profit(usd=Decimal(usd), volume=Decimal(usd))
+        return structs.replace(trade(id), profit=profit, data=data)
+
+    trades = [
+        lost(1, "-1", "1"),
+        lost(2, odd, odd),
+        lost(3, "-3", "3"),
+        lost(4, odd, odd),
+        lost(5, "-2", "2"),
+    ]
+    for order in ("loss", "size"):
+        exchange = Exchange(dict.fromkeys(range(1, 6), "waiting_targets"))
+        close(exchange, trades, order=order, concurrency=1)
+        assert [id for _, id in exchange.calls if id in {1, 3, 5}] == [3, 5, 1]
+
+
+def test_a_stream_that_is_cancelled_while_it_is_closed_has_a_report() -> None:
+    async def main() -> BatchReport | None:
+        batch = batch_of(Exchange(dict.fromkeys(range(1, 9), "waiting_targets")), list(range(1, 9)))
+        await anext(batch)
+        closing = asyncio.create_task(batch.aclose())
+        await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await closing
+        return BatchReport.of(caught.value)
+
+    report = virtual_time.run(main())
+    assert report is not None
+    assert len(report) == 8

@@ -137,3 +137,30 @@ def test_a_report_can_be_pickled() -> None:
 def test_three_verdicts_leave_something_to_look_at(verdict: Verdict) -> None:
     assert Outcome(1, verdict, error=LOST).ok == (verdict not in {"refused", "unknown", "skipped"})
     assert Outcome(1, verdict).ok == (verdict not in {"refused", "unknown"})
+
+
+def test_nothing_that_a_server_says_commands_a_terminal() -> None:
+    evil = "USDT_\x1b[31mDOGE\x1b]0;title\x07\r\n7 closed\u202e"
+    trade = msgspec.structs.replace(SUMMARY, pair=evil, status=StatusCode("weird\x1b[2J"))
+    report = BatchReport(
+        (
+            Outcome(1, Verdict.CLOSED, trade),
+            Outcome(1, Verdict.REFUSED, trade, errors.ThreeCommasError("\x1b[2Jno")),
+        ),
+        1.0,
+    )
+    for line in [*report.table().splitlines(), *str(report).splitlines()]:
+        assert line.isprintable()
+    assert len(report.table().splitlines()) == 3
+    assert [outcome.reason.isprintable() for outcome in report] == [True, True]
+    assert report.to_dict()["outcomes"][0]["trade"]["pair"] == evil
+
+
+@pytest.mark.parametrize("odd", ["NaN", "sNaN", "Infinity", "1E+999999", "9E+999999", "-1E-999999"])
+def test_a_number_that_is_none_costs_no_report(odd: str) -> None:
+    trades = [summary(1, "USDT_DOGE", odd, odd, odd), summary(2, "USDT_DOGE", odd, odd, odd)]
+    good = summary(3, "USDT_ADA", "2", "1", "0.5")
+    report = BatchReport(tuple(Outcome(t.id, Verdict.CLOSED, t) for t in [*trades, good]), 1.0)
+    assert report.totals[1].base == 2
+    assert len(str(report)) + len(report.table()) < 2000
+    assert msgspec.json.decode(report.to_json())["ok"] is True

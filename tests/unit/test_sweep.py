@@ -65,6 +65,29 @@ def test_a_trade_that_cannot_be_read_is_closed_by_its_id_unless_a_predicate_has_
     assert [outcome.id for outcome in chosen.unreadable] == [77, None]
 
 
+def test_what_cannot_be_read_and_was_opened_meanwhile_is_left_alone() -> None:
+    begun = look(Page((), (Malformed(0, 77, "bad"),)))
+    assert begun.mark == Mark(None, 77)
+    found = look(Page((trade(79),), (Malformed(0, 77, "bad"), Malformed(1, 78, "bad"))), mark=begun.mark)
+    assert [item.id for item in found.items] == [77]
+    assert found.opened == [79, 78]
+
+
+def test_a_trade_that_moves_to_the_next_page_is_found_once() -> None:
+    found = look(
+        Page((trade(3), trade(2)), (Malformed(2, 77, "bad"),)),
+        Page((trade(2), trade(1)), (Malformed(0, 77, "bad"),)),
+    )
+    assert [item.id for item in found.items] == [3, 2, 1, 77]
+
+
+@pytest.mark.parametrize("id", [0, -5])
+def test_a_row_with_an_id_that_is_none_costs_the_others_nothing(id: int) -> None:
+    found = look(Page((trade(3), trade(id)), (Malformed(2, id - 9, "bad"),)))
+    assert [item.id for item in found.items] == [3]
+    assert [outcome.verdict for outcome in found.unreadable] == [Verdict.SKIPPED, Verdict.SKIPPED]
+
+
 class Market:
     """Open trades, some of which are closed only at the n-th try."""
 
@@ -232,3 +255,62 @@ def test_a_first_list_that_cannot_be_read_is_an_error() -> None:
     with pytest.raises(errors.TransportError):
         virtual_time.run(market.sweep(None))
     assert market.rounds == []
+
+
+@pytest.mark.parametrize(
+    ("first", "then", "last"),
+    [
+        (Verdict.UNKNOWN, Verdict.SKIPPED, Verdict.UNKNOWN),
+        (Verdict.CLOSING, Verdict.SKIPPED, Verdict.CLOSING),
+        (Verdict.REFUSED, Verdict.SKIPPED, Verdict.REFUSED),
+        (Verdict.SKIPPED, Verdict.CLOSING, Verdict.CLOSING),
+        (Verdict.UNKNOWN, Verdict.ALREADY_CLOSED, Verdict.ALREADY_CLOSED),
+    ],
+)
+def test_a_round_that_orders_nothing_for_a_trade_hides_no_earlier_order(
+    first: Verdict, then: Verdict, last: Verdict
+) -> None:
+    market = Market({1: 99})
+    verdicts = iter([first, then])
+
+    async def close(items: list[Item]) -> BatchReport:
+        verdict = next(verdicts)
+        if verdict is then:
+            market.tries.clear()
+            market.errand.call_off(errors.BatchStoppedError("enough"))
+        error = None if verdict is Verdict.CLOSING else errors.ThreeCommasError("so")
+        return BatchReport(tuple(Outcome(item.id, verdict, error=error) for item in items), 1.0)
+
+    market.close = close  # type: ignore[method-assign]
+    report = virtual_time.run(market.sweep(None))
+    assert report.counts == {last: 1}
+
+
+def test_a_list_that_never_forgets_what_has_ended_does_not_keep_a_sweep_going() -> None:
+    market = Market({1: 1})
+
+    async def close(items: list[Item]) -> BatchReport:
+        market.rounds.append([item.id for item in items])
+        return BatchReport(tuple(Outcome(item.id, Verdict.ALREADY_CLOSED) for item in items), 1.0)
+
+    market.close = close  # type: ignore[method-assign]
+    report = virtual_time.run(asyncio.wait_for(market.sweep(None), 100))
+    assert report.counts == {Verdict.ALREADY_CLOSED: 1}
+    assert len(market.rounds) == 4
+
+
+def test_a_sweep_can_be_in_vain_for_hours() -> None:
+    report = virtual_time.run(Market({2: 9999}).sweep(10_000.0))
+    assert report.counts == {Verdict.REFUSED: 1}
+
+
+def test_what_fails_in_a_later_list_costs_no_report() -> None:
+    market = Market({1: 1})
+
+    async def look(mark: Mark | None) -> Survey:
+        if mark is not None:
+            raise TypeError("a predicate that met a trade without a profit")
+        return await Market.look(market, mark)
+
+    market.look = look  # type: ignore[method-assign]
+    assert virtual_time.run(market.sweep(None)).counts == {Verdict.CLOSING: 1}

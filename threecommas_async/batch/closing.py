@@ -155,7 +155,7 @@ def can_end(outcome: Outcome) -> bool:
     """Whether the trade is on its way to an end, or may be."""
     if outcome.trade is not None and outcome.trade.is_terminal:
         return False
-    return outcome.ok or outcome.verdict is Verdict.UNKNOWN
+    return outcome.verdict is Verdict.UNKNOWN or (outcome.ok and outcome.verdict is not Verdict.SKIPPED)
 
 
 def followed(outcome: Outcome, end: TradeSummary | None) -> Outcome:

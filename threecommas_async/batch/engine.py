@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import reprlib
+import sys
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -14,13 +16,14 @@ from inspect import isawaitable
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from threecommas_async import errors
+from threecommas_async.batch.items import Item
 from threecommas_async.batch.report import BatchReport, Outcome, Verdict, lighten
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
     from types import TracebackType
 
-    from threecommas_async.batch.items import Item, Read
+    from threecommas_async.batch.items import Read, Source
     from threecommas_async.errand import Errand
     from threecommas_async.limits import RateLimit
 
@@ -83,17 +86,19 @@ class Batch(AsyncIterator[Outcome]):
         self._on_progress = on_progress
         self._lost = lost
         self._clock = clock
+        self._entrance = asyncio.Lock()
         self._turnstile = asyncio.Lock()
         self._untold: deque[tuple[int, Outcome]] = deque()
         self._teller: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
         self._is_settled = False
-        self._outcomes: list[Outcome | None] = []
+        self._outcomes: list[Outcome | Item] = []  # An item until it has its verdict.
         self._told = 0
         self._running: dict[int, list[int]] = {}
         self._settled: dict[int, Outcome] = {}
         self._source_error: BaseException | None = None
         self._workers: list[asyncio.Task[None]] = []
+        self._is_cut_off = False
         self._is_begun = False
         self._began = self._ended = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -107,7 +112,7 @@ class Batch(AsyncIterator[Outcome]):
         """The verdicts so far, in the order of the input."""
         is_over = self._is_begun and all(worker.done() for worker in self._workers)
         elapsed = (self._ended if is_over else self._clock()) - self._began if self._is_begun else 0.0
-        outcomes = tuple(outcome for outcome in self._outcomes if outcome is not None)
+        outcomes = tuple(outcome for outcome in self._outcomes if isinstance(outcome, Outcome))
         return make_report(outcomes, elapsed, self._errand, self._limit)
 
     async def run(self) -> BatchReport:
@@ -143,8 +148,10 @@ class Batch(AsyncIterator[Outcome]):
 
     async def aclose(self) -> None:
         """Stop: let what is in flight finish for 10 s at most, and send nothing more."""
-        if self._is_begun:
+        try:
             await self._wind_down(errors.BatchStoppedError("the batch was closed"))
+        except asyncio.CancelledError as cancelled:
+            raise cancelled from self._cancelled()
 
     async def __aenter__(self) -> Self:
         return self
@@ -155,15 +162,19 @@ class Batch(AsyncIterator[Outcome]):
         await self.aclose()
 
     async def _begin(self) -> None:
-        if self._is_begun:
-            return
-        if self._deadline is not None:
-            self._timer = asyncio.get_running_loop().call_later(self._deadline, self._pass_deadline)
-        try:
-            items = await self._read()
-        except BaseException:
-            self._stop_timer()
-            raise
+        async with self._entrance:
+            if self._is_begun:
+                return
+            if self._deadline is not None and self._timer is None:
+                self._timer = asyncio.get_running_loop().call_later(self._deadline, self._pass_deadline)
+            try:
+                items = await self._read()
+            except BaseException:
+                self._stop_timer()
+                raise
+            self._set_to_work(items)
+
+    def _set_to_work(self, items: Source) -> None:
         self._is_begun = True
         self._errand.when_called_off(self._bound)
         self._began = self._ended = self._clock()
@@ -237,10 +248,14 @@ class Batch(AsyncIterator[Outcome]):
             await self._end_telling(ends_at - clock())
         finally:
             tasks = [*self._workers, *([self._teller] if self._teller else [])]
+            self._is_cut_off = True
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await self._skip_the_rest(reason)
+            try:
+                if tasks:
+                    await asyncio.wait(tasks, timeout=GRACE)
+            finally:
+                await self._skip_the_rest(reason)
 
     async def _wind_down_cancelled(self, cancelled: asyncio.CancelledError) -> NoReturn:
         with suppress(asyncio.CancelledError):  # A second one cuts off what is in flight.
@@ -256,7 +271,7 @@ class Batch(AsyncIterator[Outcome]):
     async def _work(self) -> None:
         try:
             while (item := await self._next()) is not None:
-                self._outcomes.append(None)
+                self._outcomes.append(item)
                 await self._take(len(self._outcomes) - 1, item)
         finally:
             self._ended = self._clock()
@@ -296,7 +311,9 @@ class Batch(AsyncIterator[Outcome]):
             try:
                 outcome = await self._try(item)
             except asyncio.CancelledError:
-                self._settle(places, id, self._cut_off(item))
+                outcome = self._cut_off(item)
+                self._settle(places, id, outcome)
+                self._announce(outcome, times=len(places))
                 raise
             self._settle(places, id, outcome)
             self._announce(outcome, times=len(places))
@@ -336,11 +353,11 @@ class Batch(AsyncIterator[Outcome]):
         try:
             await asyncio.wait([self._teller], timeout=max(grace, 0.0))
         finally:
-            is_late = self._teller.cancel()
-        if is_late:
-            _log.warning(
-                "on_progress is too slow: it was not told of the last %d verdicts", len(self._untold)
-            )
+            if not self._teller.done():
+                self._teller.cancel()
+                _log.warning(
+                    "on_progress is too slow: it was not told of the last %d verdicts", len(self._untold)
+                )
 
     async def _tell(self, on_progress: OnProgress, done: int, outcome: Outcome) -> None:
         try:
@@ -368,23 +385,28 @@ class Batch(AsyncIterator[Outcome]):
         if isinstance(problem, errors.BatchStoppedError):
             problem = self._errand.called_off or problem
             return _outcome(item, Verdict.SKIPPED, problem)
-        if isinstance(problem, _STOPS_A_BATCH):
-            self._errand.call_off(problem)
+        stops = next((p for p in (problem, problem.__cause__) if isinstance(p, _STOPS_A_BATCH)), None)
+        if stops is not None:
+            self._errand.call_off(stops)
         if not isinstance(problem, errors.ThreeCommasError | ValueError):
             _log.error("item %s of a batch failed unexpectedly", item.id or item.value, exc_info=problem)
         return _outcome(item, _verdict_of(problem), problem)
 
     def _cut_off(self, item: Item) -> Outcome:
-        lost = self._lost(item.id) if item.id else None
+        lost = self._lost(item.id) if item.id else _under_way()
         if lost is not None:
             return _outcome(item, Verdict.UNKNOWN, lost)
         why = errors.BatchStoppedError("the batch was cancelled before anything was ordered")
         return _outcome(item, Verdict.SKIPPED, why)
 
     async def _skip_the_rest(self, reason: Exception) -> None:
-        """Give a verdict to all that no worker took."""
+        """Give a verdict to all that no worker took, and to what one cannot be torn from."""
+        for place, item in enumerate(self._outcomes):
+            if isinstance(item, Item):
+                self._outcomes[place] = _outcome(item, Verdict.UNKNOWN, _under_way())
         if isinstance(self._items, AsyncGenerator):
-            await self._items.aclose()
+            if all(worker.done() for worker in self._workers):
+                await self._items.aclose()
             return
         why = self._errand.called_off or reason
         for item in self._items:
@@ -400,6 +422,8 @@ def _verdict_of(problem: Exception) -> Verdict:
             return Verdict.SKIPPED
         case errors.OutcomeUnknownError():
             return Verdict.UNKNOWN
+        case errors.TransportError() | errors.ServerError() | errors.DecodeError():
+            return Verdict.SKIPPED  # Of a read that came first: those of writes are outcomes unknown.
         case errors.ThreeCommasError() | ValueError():
             return Verdict.REFUSED
         case _:
@@ -408,6 +432,10 @@ def _verdict_of(problem: Exception) -> Verdict:
 
 def _outcome(item: Item, verdict: Verdict, problem: Exception) -> Outcome:
     return Outcome(item.id or None, verdict, item.seen, lighten(problem), item.value)
+
+
+def _under_way() -> errors.OutcomeUnknownError:
+    return errors.OutcomeUnknownError("cancelled while it was under way: nobody can say what it has ordered")
 
 
 def make_report(
@@ -430,6 +458,13 @@ def is_cancelled() -> bool:
     return task is None or task.cancelling() > 0
 
 
+def is_duration(seconds: object) -> bool:
+    """Whether it is a positive number of seconds; infinity is one."""
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+        return False
+    return 0 < seconds <= sys.float_info.max or seconds == math.inf
+
+
 def check_options(*, concurrency: int, deadline: float | None, on_progress: OnProgress | None) -> None:
     """Raise unless the options that all batches have can be used.
 
@@ -438,9 +473,7 @@ def check_options(*, concurrency: int, deadline: float | None, on_progress: OnPr
     """
     if type(concurrency) is not int or concurrency < 1:
         raise ValueError(f"concurrency must be a whole number of at least 1, not {concurrency!r}")
-    if deadline is not None:
-        is_number = isinstance(deadline, int | float) and not isinstance(deadline, bool)  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-        if not (is_number and math.isfinite(deadline) and deadline > 0):
-            raise ValueError(f"deadline must be a positive number of seconds, not {deadline!r}")
+    if deadline is not None and (deadline == math.inf or not is_duration(deadline)):
+        raise ValueError(f"deadline must be a positive number of seconds, not {reprlib.repr(deadline)}")
     if on_progress is not None and not callable(on_progress):
         raise ValueError(f"on_progress must be a function, not {on_progress!r}")

@@ -7,6 +7,7 @@ import reprlib
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
+from threecommas_async.batch.engine import is_duration
 from threecommas_async.batch.items import check_iterable, read_item
 from threecommas_async.errors import (
     DecodeError,
@@ -134,7 +135,7 @@ async def until(
     poll_every: float,
 ) -> dict[int, SmartTrade]:
     """Poll until all trades have ended or are where they are to be; see ``SmartTrades.wait_for``."""
-    check_iterable(trades)
+    check_iterable(trades, can_be_async=False)
     reached: dict[int, SmartTrade] = {}
     left: set[int] = set()
     for trade in trades:
@@ -181,9 +182,8 @@ async def follow(
         WaitTimeoutError: Some were not there in time.
     """
     for name, seconds in (("timeout", timeout), ("poll_every", poll_every)):
-        is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-        if not (is_number and seconds > 0):
-            raise ValueError(f"{name} must be a positive number of seconds, not {seconds!r}")
+        if not is_duration(seconds):
+            raise ValueError(f"{name} must be a positive number of seconds, not {reprlib.repr(seconds)}")
     poll = _Poll(calls, ids, is_there, take)
     clock = asyncio.get_running_loop().time
     ends_at, pause = clock() + timeout, poll_every / 8

@@ -29,6 +29,8 @@ IdsOrTrades: TypeAlias = Iterable[int | str | SmartTrade] | AsyncIterable[int | 
 ClosingOrder = Literal["given", "loss", "size"]
 """Which trade comes first: as given, the one that loses most, or the one that is worth most."""
 
+_DIGITS: Final = 19
+"""Digits of the longest id that is believed: those of a 64-bit number."""
 _CHUNK: Final = 100
 """Items that are read in one turn of the event loop."""
 
@@ -64,19 +66,20 @@ def read_item(item: object) -> Item:
     if isinstance(item, SmartTrade) and item.id > 0:
         return Item(item.id, TradeSummary.of(item))
     if isinstance(item, str) and item.isascii() and item.isdecimal():
-        item = int(item) if len(item) < 20 else 0
-    if isinstance(item, bool) or not isinstance(item, int) or item < 1:
+        item = int(item) if len(item) <= _DIGITS else 0
+    if isinstance(item, bool) or not isinstance(item, int) or not 0 < item < 10**_DIGITS:
         raise ValueError(f"not a SmartTrade and not the id of one: {reprlib.repr(item)}")
     return Item(item)
 
 
-def check_iterable(trades: object) -> None:
+def check_iterable(trades: object, *, can_be_async: bool = True) -> None:
     """Raise unless it is an iterable that can hold ids.
 
     Raises:
         ValueError: It is not.
     """
-    if isinstance(trades, str | bytes) or not isinstance(trades, Iterable | AsyncIterable):
+    kinds = (Iterable, AsyncIterable) if can_be_async else (Iterable,)
+    if isinstance(trades, str | bytes) or not isinstance(trades, kinds):
         raise ValueError(f"give an iterable of ids or trades, such as [42], not {reprlib.repr(trades)}")
 
 
@@ -141,8 +144,14 @@ def check_order(order: object) -> None:
 
 
 def rank(trade: SmartTrade, order: ClosingOrder) -> float:
-    """Return a number that is lower the earlier a trade is to be closed."""
-    return 0.0 if order == "given" else _loss(trade) if order == "loss" else _size(trade)
+    """Return a number that is lower the earlier a trade is to be closed, infinite where it cannot be told."""
+    if order == "given":
+        return 0.0
+    try:
+        value = _loss(trade) if order == "loss" else _size(trade)
+    except (ArithmeticError, ValueError):
+        return math.inf
+    return math.inf if math.isnan(value) else value
 
 
 def _loss(trade: SmartTrade) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal, localcontext
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -12,6 +12,7 @@ import msgspec
 
 from threecommas_async import errors
 from threecommas_async.models.summary import TradeSummary
+from threecommas_async.models.text import printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -78,8 +79,8 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     def reason(self) -> str:
         """Why, in one line: the error, or else the state of the trade; empty where neither is known."""
         if self.error is not None:
-            return " ".join(str(self.error).split()) or type(self.error).__name__
-        return self.trade.status.value if self.trade else ""
+            return " ".join(printable(str(self.error)).split()) or type(self.error).__name__
+        return printable(self.trade.status.value) if self.trade else ""
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain dicts, texts and numbers; amounts are texts, exactly as they are."""
@@ -93,7 +94,7 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
         }
 
     def __str__(self) -> str:
-        pair = f" {self.trade.pair}" if self.trade and self.trade.pair else ""
+        pair = f" {printable(self.trade.pair)}" if self.trade and self.trade.pair else ""
         return f"{self.id}{pair}: {self.verdict}" + (f" ({self.reason})" if self.error else "")
 
 
@@ -283,29 +284,43 @@ def _add_up(outcomes: Iterable[Outcome]) -> tuple[Totals, ...]:
 
 def _total_of(pair: str | None, trades: list[TradeSummary]) -> Totals:
     profits = [trade.profit for trade in trades if trade.is_terminal and trade.profit is not None]
-    with localcontext(prec=_EXACT):
-        return Totals(
-            pair=pair,
-            trades=len(trades),
-            base=sum((trade.entered_amount or _NOTHING for trade in trades), _NOTHING),
-            quote=sum((trade.entered_total or _NOTHING for trade in trades), _NOTHING),
-            realised_profit=sum(profits, _NOTHING) if profits else None,
-        )
+    return Totals(
+        pair=pair,
+        trades=len(trades),
+        base=_sum(trade.entered_amount for trade in trades),
+        quote=_sum(trade.entered_total for trade in trades),
+        realised_profit=_sum(profits) if profits else None,
+    )
+
+
+def _sum(amounts: Iterable[Decimal | None]) -> Decimal:
+    """Add up what is a number: an odd one of the API is to cost nobody a report."""
+    with localcontext(Context(prec=_EXACT, traps=[])):
+        return sum((amount for amount in amounts if amount is not None and amount.is_finite()), _NOTHING)
+
+
+def _shown(amount: Decimal) -> str:
+    """Return an amount in digits, unless these would fill a page."""
+    exponent = amount.as_tuple().exponent
+    is_short = isinstance(exponent, int) and abs(exponent) < _EXACT
+    return f"{amount:f}" if is_short else str(amount)
 
 
 def _row(outcome: Outcome) -> tuple[str, ...]:
     trade = outcome.trade
     return (
         str(outcome.id),
-        (trade.pair or "") if trade else "",
+        printable(trade.pair or "") if trade else "",
         outcome.verdict.value,
-        trade.status.value if trade else "",
-        f"{trade.profit:f}" if trade and trade.profit is not None else "",
+        printable(trade.status.value) if trade else "",
+        _shown(trade.profit) if trade and trade.profit is not None else "",
         outcome.reason if outcome.error else "",
     )
 
 
 def _total(total: Totals) -> str:
-    quote, _, base = (total.pair or "_").partition("_")
-    profit = "" if total.realised_profit is None else f", realised {total.realised_profit:f} {quote}"
-    return f"{total.pair}: {total.trades} trades, {total.base:f} {base} for {total.quote:f} {quote}{profit}"
+    pair = printable(total.pair or "")
+    quote, _, base = pair.partition("_")
+    profit = "" if total.realised_profit is None else f", realised {_shown(total.realised_profit)} {quote}"
+    amounts = f"{_shown(total.base)} {base} for {_shown(total.quote)} {quote}"
+    return f"{pair or 'no pair'}: {total.trades} trades, {amounts}{profit}"

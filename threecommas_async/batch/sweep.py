@@ -8,14 +8,14 @@ import math
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from threecommas_async import errors
 from threecommas_async.batch.items import Item, in_order, rank, read_item
 from threecommas_async.batch.report import BatchReport, Outcome, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
     from datetime import datetime
 
     from threecommas_async.batch.engine import OnProgress
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 _IDLE_ROUNDS: Final = 3
 """Rounds in a row that close nothing, after which a sweep without a deadline ends."""
-_LONGEST_PAUSE: Final = 8.0
+_PAUSES: Final = (2.0, 4.0, 8.0)
+"""Seconds after the first, the second and each further such round."""
 
 _log = logging.getLogger("threecommas_async.batch")
 
@@ -43,11 +44,17 @@ class Mark:
     created_at: datetime | None
     id: int
 
-    def precedes(self, trade: SmartTrade) -> bool:
+    @classmethod
+    def of(cls, page: Page[SmartTrade]) -> Self | None:
+        """Return the newest trade of a page; None if not even an id can be read."""
+        ids = [trade.id for trade in page] + [bad.id for bad in page.malformed if bad.id is not None]
+        instants = [trade.data.created_at for trade in page if trade.data.created_at is not None]
+        return cls(max(instants, default=None), max(ids)) if ids else None
+
+    def precedes(self, id: int, created_at: datetime | None = None) -> bool:
         """Whether a trade was opened later."""
-        created_at = trade.data.created_at
         if created_at is None or self.created_at is None:
-            return trade.id > self.id
+            return id > self.id
         return created_at > self.created_at
 
 
@@ -66,6 +73,33 @@ class Survey:
     unreadable: list[Outcome] = field(default_factory=list[Outcome])
     opened: list[int] = field(default_factory=list[int])
     mark: Mark | None = None
+
+    def leave_alone(self, id: int | None, why: str) -> None:
+        """Keep the verdict on a trade that cannot be read."""
+        error = errors.DecodeError(f"cannot be read, so it was left alone: {why}")
+        self.unreadable.append(Outcome(id, Verdict.SKIPPED, error=error))
+
+
+class _Row(NamedTuple):
+    """A row of a list that is to be closed; ``item`` is None where that cannot be, or cannot be told."""
+
+    id: int | None
+    created_at: datetime | None
+    rank: float
+    item: Item | None
+    fault: str = ""
+
+
+def _rows(
+    page: Page[SmartTrade], predicate: Callable[[SmartTrade], bool] | None, order: ClosingOrder
+) -> Iterator[_Row]:
+    for trade in page:
+        if trade.is_open and (predicate is None or predicate(trade)):
+            item = read_item(trade) if trade.id > 0 else None
+            yield _Row(trade.id, trade.data.created_at, rank(trade, order), item, "that is no id")
+    for bad in page.malformed:
+        item = Item(bad.id) if predicate is None and bad.id is not None and bad.id > 0 else None
+        yield _Row(bad.id, None, math.inf, item, bad.fault)
 
 
 async def survey(
@@ -87,24 +121,21 @@ async def survey(
     """
     found = Survey(mark=mark)
     ranked: list[tuple[float, Item]] = []
+    listed: set[int] = set()  # What ends or begins meanwhile moves others to another page.
     async with aclosing(active) as pages:
         async for page in pages:
-            if found.mark is None and page:
-                instants = [trade.data.created_at for trade in page if trade.data.created_at is not None]
-                found.mark = Mark(max(instants, default=None), max(trade.id for trade in page))
-            for trade in page:
-                if not trade.is_open or (predicate is not None and not predicate(trade)):
+            found.mark = found.mark or Mark.of(page)
+            for row in _rows(page, predicate, order):
+                if row.id in listed:
                     continue
-                if mark is not None and mark.precedes(trade):
-                    found.opened.append(trade.id)
+                if row.id is not None:
+                    listed.add(row.id)
+                if row.item is None:
+                    found.leave_alone(row.id, row.fault)
+                elif mark is not None and mark.precedes(row.item.id, row.created_at):
+                    found.opened.append(row.item.id)
                 else:
-                    ranked.append((rank(trade, order), read_item(trade)))
-            for bad in page.malformed:
-                if predicate is None and bad.id is not None:
-                    ranked.append((math.inf, Item(bad.id)))
-                else:
-                    why = errors.DecodeError(f"cannot be read, so it was left alone: {bad.fault}")
-                    found.unreadable.append(Outcome(bad.id, Verdict.SKIPPED, error=why))
+                    ranked.append((row.rank, row.item))
     found.items = in_order(ranked)
     return found
 
@@ -172,10 +203,7 @@ class Sweep:
             ThreeCommasError: The first list cannot be read: nothing was ordered.
             asyncio.CancelledError: The task was cancelled; `BatchReport.of` finds the report.
         """
-        timer = None
-        if self._deadline is not None:
-            reason = errors.BatchStoppedError(f"the deadline of {self._deadline:g} s had passed")
-            timer = asyncio.get_running_loop().call_later(self._deadline, self._errand.call_off, reason)
+        timer = None if self._deadline is None else self._errand.call_off_in(self._deadline)
         try:
             await self._rounds()
         except asyncio.CancelledError as cancelled:
@@ -198,8 +226,9 @@ class Sweep:
             if self._is_over(idle):
                 return
             if idle:
+                pause = _PAUSES[min(idle, len(_PAUSES)) - 1]
                 try:
-                    await self._errand.wait_for(partial(asyncio.sleep, min(2.0**idle, _LONGEST_PAUSE)))
+                    await self._errand.wait_for(partial(asyncio.sleep, pause))
                 except errors.BatchStoppedError:
                     return
             todo = await self._still_open(found.mark)
@@ -214,8 +243,8 @@ class Sweep:
             found = await self._look(mark)
         except errors.BatchStoppedError:
             return []
-        except errors.ThreeCommasError as problem:
-            _log.warning("the list of what is still open cannot be read: %s", problem)
+        except Exception as problem:  # noqa: BLE001 - the caller's predicate may raise anything
+            _log.warning("the list of what is still open cannot be read: %r", problem)
             return None
         self._opened |= dict.fromkeys(found.opened)
         items = [
@@ -234,14 +263,14 @@ class Sweep:
         )
 
     def _take(self, report: Iterable[Outcome]) -> bool:
-        """Take over the verdicts of a round; return whether it closed something."""
-        closed = False
+        """Take over the verdicts of a round; return whether it closed something that was not closed yet."""
+        is_progress = False
         for outcome in report:
             before = self._outcomes.get(outcome.id or 0)
             if before is None or not _outweighs(before, outcome):
                 self._outcomes[outcome.id or 0] = outcome
-            closed = closed or outcome.ok
-        return closed
+            is_progress = is_progress or (outcome.ok and not (before is not None and before.ok))
+        return is_progress
 
     def _so_far(self) -> BatchReport:
         outcomes = (*self._outcomes.values(), *self._unreadable)
@@ -257,8 +286,10 @@ def _may_be_ordered(outcome: Outcome | None) -> bool:
 
 
 def _outweighs(before: Outcome, later: Outcome) -> bool:
-    """Whether a verdict stays: something may have been ordered, and a later round says nothing of it."""
+    """Whether a verdict stays: a later round that says nothing, or less, hides no order."""
     if before.ok and later.verdict is Verdict.ALREADY_CLOSED:
         return True
+    if later.verdict is Verdict.SKIPPED and not later.ok:
+        return before.verdict is not Verdict.SKIPPED
     says_nothing = later.trade is None and (later.verdict in _SAYS_NO or later.verdict is Verdict.UNKNOWN)
     return _may_be_ordered(before) and says_nothing

@@ -14,6 +14,7 @@ from threecommas_async.batch.items import ClosingOrder
 from threecommas_async.batch.report import BatchReport
 from threecommas_async.client import ThreeCommas
 from threecommas_async.commands.exit_codes import ExitCode, exit_code_of
+from threecommas_async.commands.output import show, show_json
 from threecommas_async.errors import ThreeCommasError
 from threecommas_async.resources.smart_trades import Kind
 
@@ -29,8 +30,8 @@ _EVERY: Final = 25
 
 _EPILOG: Final = """\
 Without --yes nothing is ordered: the plan is printed. Exit codes: 0 all closed (or: would be), 1 some are
-not, 2 usage, 3 credentials, 4 banned or not in the plan, 130 Ctrl-C, after what had left was let finish.
-Running it again is safe: nothing is closed twice. Credentials come from THREECOMMAS_API_KEY and
+not, 2 usage, 3 credentials, 4 banned or not in the plan, 130 Ctrl-C or SIGTERM, after what had left was let
+finish. Running it again is safe: nothing is closed twice. Credentials come from THREECOMMAS_API_KEY and
 THREECOMMAS_API_SECRET or THREECOMMAS_RSA_KEY_FILE, the mode from THREECOMMAS_MODE (default: real).
 """
 
@@ -74,7 +75,7 @@ async def close(options: argparse.Namespace) -> ExitCode:
     filters = {name: value for name in _FILTERS if (value := getattr(options, name)) is not None}
     if bool(options.ids) == bool(options.all or filters):
         raise ValueError("say which trades: ids, or --all or a filter such as --account, and not both")
-    ids = [line for id in options.ids for line in (sys.stdin.read().split() if id == "-" else [id])]
+    ids = [line for id in options.ids for line in (_from_standard_input() if id == "-" else [id])]
     try:
         client = ThreeCommas.from_env()
     except ValueError as problem:
@@ -89,32 +90,38 @@ async def close(options: argparse.Namespace) -> ExitCode:
         "dry_run": not options.yes,
     }
     async with client:
-        with _progress(is_shown=options.yes) as on_progress:
-            try:
+        try:
+            with _progress(is_shown=options.yes) as on_progress:
                 trades = client.smart_trades
                 report = await (
                     trades.close_many(ids, on_progress=on_progress, **how)
                     if options.ids
                     else trades.close_all(on_progress=on_progress, **filters, **how)
                 )
-            except ThreeCommasError as problem:
-                print(problem, file=sys.stderr)
-                return exit_code_of([problem])
-            except asyncio.CancelledError as cancelled:
-                if (so_far := BatchReport.of(cancelled)) is not None:
-                    _print(so_far, options)
-                raise
+        except ThreeCommasError as problem:
+            print(problem, file=sys.stderr)
+            return exit_code_of([problem])
+        except asyncio.CancelledError as cancelled:
+            if (so_far := BatchReport.of(cancelled)) is not None:
+                _print(so_far, options)
+            raise
     _print(report, options)
     return exit_code_of(outcome.error for outcome in report.failed)
 
 
+def _from_standard_input() -> list[str]:
+    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] - it is where a shell closed it
+        raise ValueError("standard input is closed: there are no ids in it")
+    return sys.stdin.read().split()
+
+
 def _print(report: BatchReport, options: argparse.Namespace) -> None:
     if options.json:
-        print(report.to_json().decode())
+        show_json(report.to_json())
         return
     if len(report):
-        print(report.table())
-    print(report)
+        show(report.table())
+    show(str(report))
     if not len(report) and not options.ids:
         print("No open trade fits. A filter is what 3Commas writes: --pair USDT_BTC.", file=sys.stderr)
     elif report.dry_run:
@@ -133,7 +140,7 @@ def _progress(*, is_shown: bool) -> Generator[OnProgress | None, None, None]:
     except ModuleNotFoundError:
         yield _tell
         return
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    with Progress(console=Console(stderr=True), transient=True, redirect_stdout=False) as progress:
         bar = progress.add_task("closing")
         yield lambda done, total, _outcome: progress.update(bar, completed=done, total=total)
 

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import sys
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Final, get_args
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import msgspec
 
 from threecommas_async import errors
 from threecommas_async.client import ThreeCommas
 from threecommas_async.commands.exit_codes import ExitCode, exit_code_of
+from threecommas_async.commands.output import show, show_json
+from threecommas_async.models.text import printable
 from threecommas_async.signing import JsonPayload
+from threecommas_async.wire import http_date
 
 if TYPE_CHECKING:
     import argparse
@@ -49,6 +51,16 @@ class Finding:
     text: str
     advice: str = ""
     error: Exception | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain texts; the error by its name."""
+        return {
+            "check": self.check,
+            "ok": self.ok,
+            "text": self.text,
+            "advice": self.advice,
+            "error": None if self.error is None else type(self.error).__name__,
+        }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -137,10 +149,10 @@ _ADVICE: Final[tuple[tuple[tuple[type[errors.ThreeCommasError], ...], str], ...]
 
 def _clock(answers: Iterable[Response], now: datetime) -> list[Finding]:
     """Compare this machine's clock with the answers' ``Date``."""
-    dates = [answer.headers["Date"] for answer in answers if "Date" in answer.headers]
+    dates = [date for answer in answers if (date := http_date(answer.headers.get("Date"))) is not None]
     if not dates:
         return []
-    skew = (now - parsedate_to_datetime(dates[-1])).total_seconds()
+    skew = (now - dates[-1]).total_seconds()
     is_ok = abs(skew) <= _SKEW
     text = f"{abs(skew):.0f} s {'ahead of' if skew > 0 else 'behind'} the server's"
     advice = "" if is_ok else "Set it (NTP): the end of a lock-out and the filters from and to are instants."
@@ -154,7 +166,7 @@ async def _writing(client: ThreeCommas) -> Finding:
         return finding
     for form in get_args(JsonPayload):
         tried = await _write(client, form=form)
-        if not isinstance(tried.error, errors.AuthenticationError):
+        if tried.ok or isinstance(tried.error, errors.PermissionDeniedError):
             advice = f'Make the client with json_payload="{form}".'
             text = f"bodies have to be signed as {form}"
             return Finding("write", ok=False, text=text, advice=advice, error=finding.error)
@@ -191,17 +203,16 @@ async def _accounts(client: ThreeCommas) -> Finding:
 
 def _named(account: ConnectedAccount) -> str:
     lacks = ", no SmartTrades" if account.smart_trading_supported is False else ""
-    return f"{account.id} ({account.market_code}{lacks})"
+    return f"{account.id} ({printable(account.market_code or 'unknown')}{lacks})"
 
 
 def _print(findings: list[Finding], *, is_json: bool) -> None:
     if is_json:
-        told = [asdict(finding) | {"error": type(finding.error).__name__} for finding in findings]
-        print(msgspec.json.encode(told).decode())
+        show_json(msgspec.json.encode([finding.to_dict() for finding in findings]))
         return
     for finding in findings:
-        print(f"{'ok  ' if finding.ok else 'FAIL'} {finding.check:<12} {finding.text}")
+        show(f"{'ok  ' if finding.ok else 'FAIL'} {finding.check:<12} {finding.text}")
         if finding.advice:
-            print(f"{'':17} {finding.advice}")
+            show(f"{'':17} {finding.advice}")
     if not all(finding.ok for finding in findings):
         print("Something is to be done.", file=sys.stderr)

@@ -25,7 +25,7 @@ class ExitCode(IntEnum):
     NOT_SERVED = 4
     """This IP address is banned, or the subscription plan does not include the call."""
     INTERRUPTED = 130
-    """Ctrl-C; what had left was let finish."""
+    """Ctrl-C or SIGTERM; what had left was let finish."""
 
 
 def exit_code_of(problems: Iterable[BaseException | None]) -> ExitCode:

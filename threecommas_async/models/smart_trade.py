@@ -31,6 +31,7 @@ from threecommas_async.models.smart_trade_groups import (
     TakeProfit,
 )
 from threecommas_async.models.status import CLOSEABLE, CLOSING, TERMINAL, UNFILLED, Status
+from threecommas_async.models.text import printable
 
 _EXACT: Final = 200
 """Digits that hold any product of three numbers of an answer."""
@@ -83,7 +84,7 @@ class SmartTrade(Struct, frozen=True, kw_only=True, gc=False):
     """True while the position has NOT been entered (the official description says the opposite)."""
 
     def __str__(self) -> str:
-        return f"SmartTrade {self.id} {self.pair or ''} {self.status.code}"
+        return printable(f"SmartTrade {self.id} {self.pair or ''} {self.status.code}")
 
     @property
     def side(self) -> str | None:

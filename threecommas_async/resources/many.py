@@ -16,7 +16,7 @@ from threecommas_async.batch import follow, sweep
 from threecommas_async.batch.engine import Batch, check_options, make_report
 from threecommas_async.batch.items import Item, check_iterable, check_order, each, read_items
 from threecommas_async.batch.report import BatchReport, Outcome, Verdict
-from threecommas_async.errand import Errand
+from threecommas_async.errand import Deeds, Errand
 from threecommas_async.models import rules
 from threecommas_async.models.smart_trade import SmartTrade
 from threecommas_async.models.summary import TradeSummary
@@ -93,9 +93,10 @@ class SmartTrades(SmartTradeCalls):
                 would refuse is in the plan like any other.
             wait: Follow the trades to their end: until the deadline, or for 10 minutes.
             on_progress: Called after each verdict with the number of verdicts so far, the number of trades
-                (None if the iterable does not know) and the `Outcome`. A plain function that returns at
-                once, or a coroutine function, which is told one verdict after the other, and 10 s after the
-                last one no more. What it raises is logged; nothing waits for it.
+                (None if the iterable does not know) and the `Outcome`; what is left when the batch stops is
+                in the report alone. A plain function that returns at once, or a coroutine function, which is
+                told one verdict after the other, and 10 s after the last one no more. What it raises is
+                logged; nothing waits for it.
 
         Raises:
             ValueError: An option cannot be used, or an item is no id and no trade; nothing was sent. From an
@@ -143,6 +144,8 @@ class SmartTrades(SmartTradeCalls):
                 async for outcome in batch:
                     print(outcome)
             print(batch.report)
+
+        A loop that is left early, outside of such a block, does not stop the batch: ``aclose`` does.
 
         Returns:
             An asynchronous iterator over `Outcome`; as a context manager it is stopped at the end of
@@ -206,7 +209,7 @@ class SmartTrades(SmartTradeCalls):
 
         Raises:
             ValueError: An option cannot be used; nothing was sent.
-            ThreeCommasError: The first list cannot be read; nothing was ordered.
+            ThreeCommasError: The first list cannot be read, or not before the deadline; nothing was ordered.
             asyncio.CancelledError: The task was cancelled; `BatchReport.of` finds the report.
         """
         check_options(concurrency=concurrency, deadline=deadline, on_progress=on_progress)
@@ -362,7 +365,8 @@ class SmartTrades(SmartTradeCalls):
 
         Returns:
             ``DONE`` for each call that returned, with its ``result``; ``item`` tells the outcomes apart. A
-            `ValueError` is ``REFUSED``: the calls of this package raise it before anything is sent.
+            `ValueError` is ``REFUSED``: the calls of this package raise it before anything is sent. What
+            fails after it has ordered something, or is cut off by a cancellation, is ``UNKNOWN``.
 
         Example::
 
@@ -378,7 +382,6 @@ class SmartTrades(SmartTradeCalls):
         if not callable(call):
             raise ValueError(f"call must be a function of the calls and an item, not {call!r}")
         errand = Errand()
-        calls = self._view(errand)
 
         async def read() -> Source:
             if isinstance(items, AsyncIterable):
@@ -386,7 +389,17 @@ class SmartTrades(SmartTradeCalls):
             return [Item(0, value=item) async for item in each(items)]
 
         async def act(item: Item) -> Outcome:
-            result = await call(calls, cast("T", item.value))
+            deeds = Deeds()
+            calls = self.with_session(self._session.patient(errand=errand, deeds=deeds))
+            try:
+                result = await call(calls, cast("T", item.value))
+            except errors.OutcomeUnknownError:
+                raise
+            except Exception as problem:
+                if deeds.accepted:
+                    told = f"a part of it was carried out, then it failed: {problem}"
+                    raise errors.OutcomeUnknownError(told) from problem
+                raise
             seen = TradeSummary.of(result) if isinstance(result, SmartTrade) else None
             return Outcome(seen.id if seen else None, Verdict.DONE, seen, None, item.value, result)
 
@@ -558,8 +571,8 @@ class SmartTrades(SmartTradeCalls):
             )
         except errors.WaitTimeoutError:
             pass  # Those that have ended are known.
-        except errors.ThreeCommasError as problem:
-            _log.warning("following the trades of a batch failed: %s", problem)
+        except Exception as problem:  # noqa: BLE001 - a limiter of the caller's may raise anything
+            _log.warning("following the trades of a batch failed: %r", problem)
         except asyncio.CancelledError as cancelled:
             so_far = followed()
             raise cancelled from errors.BatchStoppedError(f"cancelled: {so_far!r}", report=so_far)
