@@ -185,9 +185,6 @@ class DryRunError(GuardError):
     """The write was built, checked and signed, and not sent: the client was made with ``dry_run=True``.
 
     An error, because there is no SmartTrade to return. ``client.preview`` returns the request instead.
-
-    Attributes:
-        request: What would have been sent, key and signature masked.
     """
 
     def __init__(
