@@ -32,6 +32,7 @@ PAGES: Final = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
 _BLOCK: Final = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _FILE: Final = re.compile(r"# (\S+\.(?:py|ini))\n")
 _PYTHON: Final = re.compile(r"(?:\.venv/bin/)?python3?")
+_EXPORT: Final = re.compile(r"export (THREECOMMAS_\w+)=(\S+)")
 _SEPARATOR: Final = re.compile(r"\n| && ")
 
 NOT_RUN: Final = (
@@ -101,42 +102,73 @@ async def run_python(
     return printed.getvalue()
 
 
-async def run_shell(block: Block, environment: Mapping[str, str]) -> str:
-    """Run the commands of a block; return what the last one prints."""
-    printed = ""
-    for line in _SEPARATOR.split(block.code.replace("\\\n", " ").strip()):
-        command = line.partition("  #")[0].strip()
-        if command and not command.startswith("#") and not any(re.fullmatch(p, command) for p in NOT_RUN):
-            printed = await _run_command(command, environment)
-    return printed
+class Shell:
+    """Runs the commands of a page: ``python -m threecommas_async`` for good, of others that they can be run.
 
+    Args:
+        environment: Variables of the commands. A sandbox that one of them starts runs until the end of the
+            page, and what it prints is exported.
+    """
 
-async def _run_command(command: str, environment: Mapping[str, str]) -> str:
-    if match := re.fullmatch(r"export (THREECOMMAS_\w+)=\S+", command):
-        assert match[1] in {*environment, "THREECOMMAS_RSA_KEY_FILE"}, command
-        return ""
-    program, *arguments = shlex.split(command)
-    assert _PYTHON.fullmatch(program), f"it is not known how to check {command!r}"
-    if arguments[0] == "-m" and arguments[1] != "threecommas_async":
-        assert find_spec(arguments[1]), f"there is no module {arguments[1]}"
-        return ""
-    if arguments[0].startswith("examples/"):
-        assert (ROOT / arguments[0]).is_file(), f"there is no {arguments[0]}"
-        return ""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-W", "error", *arguments),
-        cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    serves = arguments[2] == "sandbox"
-    if serves and process.stdout is not None:
-        await process.stdout.readuntil(b"BASE_URL")
-        process.send_signal(signal.SIGINT)
-    out, err = await process.communicate()
-    assert process.returncode == (130 if serves else 0), f"{command}: {(out + err).decode()}"
-    return out.decode()
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self.environment: dict[str, str] = dict(environment)
+        self._serving: list[asyncio.subprocess.Process] = []
+
+    async def run(self, block: Block) -> str:
+        """Run the commands of a block; return what the last one prints."""
+        printed = ""
+        for line in _SEPARATOR.split(block.code.replace("\\\n", " ").strip()):
+            command = line.partition("  #")[0].strip()
+            if command and not command.startswith("#") and not any(re.fullmatch(p, command) for p in NOT_RUN):
+                printed = await self._run(command)
+        return printed
+
+    async def close(self) -> None:
+        """End what is still running."""
+        for process in self._serving:
+            process.send_signal(signal.SIGINT)
+            await process.communicate()
+            assert process.returncode == 130
+
+    async def _run(self, command: str) -> str:
+        if match := _EXPORT.fullmatch(command):
+            assert match[1] in {*self.environment, "THREECOMMAS_RSA_KEY_FILE"}, command
+            return ""
+        program, *arguments = shlex.split(command)
+        assert _PYTHON.fullmatch(program), f"it is not known how to check {command!r}"
+        if arguments[0] == "-m" and arguments[1] != "threecommas_async":
+            assert find_spec(arguments[1]), f"there is no module {arguments[1]}"
+            return ""
+        if arguments[0].startswith("examples/"):
+            assert (ROOT / arguments[0]).is_file(), f"there is no {arguments[0]}"
+            return ""
+        process = await self._start(arguments)
+        if arguments[2] == "sandbox":
+            return await self._export(process)
+        out, err = await process.communicate()
+        assert process.returncode == 0, f"{command}: {(out + err).decode()}"
+        return out.decode()
+
+    async def _start(self, arguments: list[str]) -> asyncio.subprocess.Process:
+        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        return await asyncio.create_subprocess_exec(
+            *(sys.executable, "-W", "error", *arguments),
+            cwd=ROOT,
+            env=environment | self.environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+
+    async def _export(self, process: asyncio.subprocess.Process) -> str:
+        self._serving.append(process)
+        printed = ""
+        assert process.stdout is not None
+        while "BASE_URL" not in printed:
+            line = (await process.stdout.readline()).decode()
+            assert line, f"it ended after {printed!r}"
+            printed += line
+        self.environment |= {match[1]: match[2] for match in _EXPORT.finditer(printed)}
+        return printed
 
 
 def fits(printed: str, shown: str) -> bool:

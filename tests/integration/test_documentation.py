@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import threecommas_async
-from tests.doc_pages import PAGES, ROOT, Block, blocks, fits, run_pytest, run_python, run_shell
+from tests.doc_pages import PAGES, ROOT, Block, Shell, blocks, fits, run_pytest, run_python
 from tests.valkey import Valkey, find_server
 from threecommas_async import SmartTradeOrder, ThreeCommas
 from threecommas_async.sandbox import PAPER_ACCOUNT, Sandbox
@@ -27,7 +27,6 @@ STORE = "redis://store:6379"
 STAGES: dict[str, dict[str, Any]] = {
     "README.md": {"trades": 20},
     "docs/closing.md": {"trades": 6, "statuses": ("waiting_targets", "waiting_targets", "waiting_position")},
-    "docs/getting-started.md": {"trades": 3},
 }
 """Arguments of the sandbox that the blocks of a page run against; an empty one where none are given."""
 
@@ -88,15 +87,17 @@ class Stage:
         self._patch = patch
         self._names: dict[str, Any] | None = None
         self._clock: Clock | None = None
-        self._environment: dict[str, str] | None = None
+        self._shell: Shell | None = None
         self._store: Valkey | None = None
 
     async def run(self, block: Block) -> str:
         """Run a block that is no file; return what it prints."""
-        if block.language == "sh":
-            return await run_shell(block, await self.environment())
-        if "asyncio.run(" in block.code:
-            await self.environment()
+        if block.language == "sh" or "asyncio.run(" in block.code:
+            shell = await self.shell()
+            if block.language == "sh":
+                return await shell.run(block)
+            for name, value in shell.environment.items():
+                self._patch.setenv(name, value)
         if STORE in block.code:
             block = Block(block.language, block.code.replace(STORE, self.store()), block.line)
         return await run_python(self._path, block, await self.names(), self.drive)
@@ -117,14 +118,13 @@ class Stage:
             self._names = given(sandbox, client) | also(self._page)
         return self._names
 
-    async def environment(self) -> dict[str, str]:
-        """The variables of a sandbox for programs of their own, which no clock can move."""
-        if self._environment is None:
+    async def shell(self) -> Shell:
+        """The shell of the page, with a sandbox for programs of their own, which no clock can move."""
+        if self._shell is None:
             sandbox = await self._stack.enter_async_context(Sandbox(trades=3, time_scale=200))
-            self._environment = environment(sandbox)
-            for name, value in self._environment.items():
-                self._patch.setenv(name, value)
-        return self._environment
+            self._shell = Shell(environment(sandbox))
+            self._stack.push_async_callback(self._shell.close)
+        return self._shell
 
     def store(self) -> str:
         if find_server() is None:
