@@ -137,8 +137,10 @@ class Stage:
 
 @pytest.mark.parametrize("page", [str(path.relative_to(ROOT)) for path in PAGES])
 async def test_the_code_of_a_page_runs_as_it_stands(
-    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
+    if request.config.getoption("--uvloop"):
+        pytest.skip("the clock of a uvloop event loop cannot be moved")
     files: dict[str, str] = {}
     printed: str | None = None
     async with AsyncExitStack() as stack:
