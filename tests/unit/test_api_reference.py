@@ -1,4 +1,4 @@
-"""The API reference has every public name, once."""
+"""The API reference has every public name, once, and the page on errors every error."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+
+import threecommas_async
 
 PAGES = Path(__file__).parents[2] / "docs" / "api"
 MODULES = (
@@ -35,3 +37,10 @@ def documented() -> dict[str, Counter[str]]:
 @pytest.mark.parametrize("module", MODULES)
 def test_every_public_name_is_in_the_api_reference_once(module: str) -> None:
     assert documented()[module] == Counter(import_module(module).__all__)
+
+
+def test_the_page_on_errors_says_what_each_error_means() -> None:
+    page = (PAGES.parent / "errors.md").read_text(encoding="utf-8")
+    for name in threecommas_async.__all__:
+        if name.endswith("Error") and name != "APIStatusError":  # What it means is said of those below it.
+            assert f"`{name}`" in page, name
