@@ -185,9 +185,6 @@ class DryRunError(GuardError):
     """The write was built, checked and signed, and not sent: the client was made with ``dry_run=True``.
 
     An error, because there is no SmartTrade to return. ``client.preview`` returns the request instead.
-
-    Attributes:
-        request: What would have been sent, key and signature masked.
     """
 
     def __init__(
@@ -245,7 +242,7 @@ class OutcomeUnknownError(TransportError):
 
     What could be done safely to find out has been done. ``SmartTrades.find_created`` looks for the trade of
     a create; for other calls the trade itself shows what became of it. What was tried, attempt by attempt
-    and look by look, is in ``__notes__``.
+    and look by look, is in ``__notes__``; that is empty where one attempt was all.
 
     Attributes:
         request: What was to be sent: a `SmartTradeOrder` for a create; None for calls without a body.
@@ -268,6 +265,7 @@ class OutcomeUnknownError(TransportError):
         self.request = request
         self.sent_at = sent_at
         self.lost_at = lost_at
+        self.__notes__ = []  # Python makes it with the first note only, and handlers print it.
 
     @property
     def settled_at(self) -> datetime | None:

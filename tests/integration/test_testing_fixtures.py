@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import sys
-from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 
+from tests.doc_pages import run_pytest
 from threecommas_async import SmartTradeOrder, SmartTrades, ThreeCommas
 from threecommas_async.endpoints import TABLE
 from threecommas_async.sandbox import PAPER_ACCOUNT, Fault, Sandbox
 from threecommas_async.testing import CallName, Faults, Market
 from threecommas_async.testing.faults import CALLS
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 CONFTEST = """
 from threecommas_async.testing import Clock
@@ -57,21 +58,6 @@ async def test_options_can_be_a_parameter(sandbox):
 """
 
 
-async def run_pytest(where: Path, *options: str) -> str:
-    """Run the tests of a folder in a process of their own, with warnings as errors; return the summary."""
-    command = ["-m", "pytest", "-q", "-W", "error", "--strict-markers", "--strict-config", *options]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *command,
-        cwd=where,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    out, _ = await process.communicate()
-    assert process.returncode == 0, out.decode()
-    return out.decode().splitlines()[-1]
-
-
 INI = """
 [pytest]
 asyncio_mode = {mode}
@@ -90,18 +76,6 @@ async def test_the_line_may_stand_in_a_test_module_and_the_mode_be_strict(tmp_pa
     (tmp_path / "pytest.ini").write_text(INI.format(mode="strict"))
     (tmp_path / "test_bot.py").write_text(CONFTEST + TESTS)
     assert (await run_pytest(tmp_path)).startswith("3 passed")
-
-
-FILE = re.compile(r"^```(?:python|ini)\n(# (\S+)\n.*?)^```$", re.MULTILINE | re.DOTALL)
-
-
-async def test_the_page_on_testing_runs_as_it_stands(tmp_path: Path) -> None:
-    page = (Path(__file__).parents[2] / "docs" / "testing.md").read_text(encoding="utf-8")
-    files = {name: content for content, name in FILE.findall(page)}
-    assert len(files) == page.count("```python") + page.count("```ini") == 8
-    for name, content in files.items():
-        (tmp_path / name).write_text(content, encoding="utf-8")
-    assert (await run_pytest(tmp_path)).startswith("8 passed")
 
 
 def test_a_fault_can_be_for_each_call_there_is() -> None:

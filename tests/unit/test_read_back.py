@@ -56,6 +56,10 @@ def test_without_effect_the_call_is_made_again_at_once() -> None:
     assert script.log == [(0, "POST"), (2, "GET"), (3, "POST")]
 
 
+def test_an_unknown_outcome_of_which_one_attempt_is_all_has_no_notes_but_the_list() -> None:
+    assert errors.OutcomeUnknownError("it may have been carried out").__notes__ == []
+
+
 def test_after_three_lost_attempts_without_effect_the_outcome_is_unknown() -> None:
     failure, script = close([LOST])
     assert type(failure) is errors.OutcomeUnknownError

@@ -66,9 +66,9 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     error: Exception | None = None
     """Why it failed; None where it did not."""
     item: object = None
-    """The item itself; of `run_many` only."""
+    """The item itself; of `SmartTrades.run_many` only."""
     result: object = None
-    """What the call returned; of `run_many` only."""
+    """What the call returned; of `SmartTrades.run_many` only."""
 
     @property
     def ok(self) -> bool:

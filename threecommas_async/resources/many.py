@@ -450,7 +450,7 @@ class SmartTrades(SmartTradeCalls):
                 longer ones follow where a poll takes many requests.
 
         Returns:
-            The trades by id, as they were when the predicate held or they had ended: look which.
+            The trades by id, as they were when the predicate held or they had ended. Look which.
 
         Raises:
             ValueError: An item is no id and no trade, or a time is not positive; nothing was sent.
