@@ -105,7 +105,13 @@ class Guard:
         return {id for id in trade_ids if self._book.home(id) is None}
 
     async def admit(
-        self, endpoint: Endpoint[Any], path: Mapping[str, int], body: msgspec.Struct | None, read: Reader
+        self,
+        endpoint: Endpoint[Any],
+        path: Mapping[str, int],
+        body: msgspec.Struct | None,
+        read: Reader,
+        *,
+        asker: object = None,
     ) -> Admission:
         """Return the leave to send a write.
 
@@ -114,6 +120,7 @@ class Guard:
             path: Values of the path template.
             body: Request body.
             read: Looks up what is not known.
+            asker: With whose options it does; see `SharedReads`.
 
         Raises:
             ReadOnlyError: The client does not write.
@@ -129,7 +136,7 @@ class Guard:
             )
         target = target_of(endpoint, path, body)
         if self._book is not None:
-            await self._find_out(self._book, endpoint, target, read)
+            await self._find_out(self._book, endpoint, target, read, asker)
             self.check_mode(endpoint, target)
             if endpoint is CREATE_SMART_TRADE and target.account_id is not None:
                 self._book.check_smart_trading(target.account_id)
@@ -153,12 +160,12 @@ class Guard:
         raise _mismatch(endpoint, self._located(self._book, target), reason, is_known=verdict is False)
 
     async def _find_out(
-        self, book: AccountBook, endpoint: Endpoint[Any], target: Target, read: Reader
+        self, book: AccountBook, endpoint: Endpoint[Any], target: Target, read: Reader, asker: object
     ) -> None:
         trade_id = target.trade_id
         if book.is_paper(target) is None and trade_id is not None and book.home(trade_id) is None:
             try:
-                await book.look_up_trade(trade_id, read)
+                await book.look_up_trade(trade_id, read, asker)
             except (errors.NotFoundError, *_SAYS_ENOUGH):
                 raise
             except errors.ThreeCommasError as problem:
@@ -166,7 +173,7 @@ class Guard:
         located = self._located(book, target)
         if book.is_paper(target) is None and located.account_id is not None:
             try:
-                await book.look_up_account(located.account_id, read)
+                await book.look_up_account(located.account_id, read, asker)
             except _SAYS_ENOUGH:
                 raise
             except errors.NotFoundError as problem:

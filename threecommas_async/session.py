@@ -285,7 +285,8 @@ class Session:
         )
         deadline = deadline or Deadline(self._timeout)
         calls = self._urgent() if endpoint.is_exit else self
-        admission = await guard.admit(endpoint, path or {}, body, partial(calls.call, deadline=deadline))
+        read = partial(calls.call, deadline=deadline)
+        admission = await guard.admit(endpoint, path or {}, body, read, asker=self)
         if self._dry_run:
             shown = errors.DryRunError(
                 f"nothing was sent: {endpoint} was a dry run", endpoint=endpoint, request=signed.masked()

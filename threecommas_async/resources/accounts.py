@@ -100,11 +100,12 @@ class Accounts:
         Raises:
             AccountError: No such account for this key.
         """
-        record = self._session.book.record(account_id)
+        session = self._session
+        record = session.book.record(account_id)
         if record is not None:
             return record
         try:
-            return await self._session.book.look_up_account(account_id, self._session.call)
+            return await session.book.look_up_account(account_id, session.call, session)
         except NotFoundError as problem:
             raise unknown_account(account_id) from problem
 
