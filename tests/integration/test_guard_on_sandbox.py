@@ -134,10 +134,10 @@ async def test_listed_trades_are_closed_without_an_extra_request(
     assert {entry.account_id for entry in sandbox.ledger} == {PAPER}
 
 
-async def test_bare_ids_cost_a_request_each(sandbox: Sandbox, client: ThreeCommas) -> None:
+async def test_bare_ids_of_a_batch_are_looked_up_by_pages(sandbox: Sandbox, client: ThreeCommas) -> None:
     report = await client.smart_trades.close_many(list(sandbox.exchange.trades))
     assert report.counts == {Verdict.CLOSING: 3, Verdict.REFUSED: 2}
-    assert sandbox.requests == 5 + 3
+    assert sandbox.requests == 1 + 3
 
 
 async def test_views_share_what_is_known(sandbox: Sandbox, client: ThreeCommas) -> None:
