@@ -285,14 +285,16 @@ class ThreeCommas:
             request = await client.preview(lambda dry: dry.smart_trades.create(order))
 
         Raises:
-            ValueError: The call ended and would have sent no write. That of a batch is in its report.
+            ValueError: The call ended and would have sent no write, or was a batch: its report has them.
             ThreeCommasError: What the call raises without sending.
         """
         try:
             await call(self._view(self._session.dry()))
         except errors.DryRunError as shown:
             return shown.request
-        raise ValueError("the call ended and would have sent no write")
+        raise ValueError(
+            "the call ended and would have sent no write, or was a batch: the writes are in its report"
+        )
 
     @property
     def mode(self) -> Mode:

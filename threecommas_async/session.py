@@ -160,6 +160,11 @@ class Session:
         """Return the SmartTrades that the guard would read before a write on them."""
         return set() if self._guard is None else self._guard.unplaced(trade_ids)
 
+    @property
+    def is_dry(self) -> bool:
+        """It builds writes and does not send them."""
+        return self._dry_run
+
     def dry(self) -> Self:
         """Return a session that builds writes and does not send them."""
         view = copy.copy(self)

@@ -61,8 +61,8 @@ WRITES: dict[str, Callable[[ThreeCommas, int], Any]] = {
 GOOD: dict[str, Any] = {"mode": "paper"}
 
 
-def order(account_id: int) -> SmartTradeOrder:
-    return SmartTradeOrder.simple_buy(account_id=account_id, pair="USDT_DOGE", units=100)
+def order(account_id: int, units: int = 100) -> SmartTradeOrder:
+    return SmartTradeOrder.simple_buy(account_id=account_id, pair="USDT_DOGE", units=units)
 
 
 @pytest.fixture
@@ -288,8 +288,14 @@ async def test_a_single_call_can_be_previewed(mode: str, sandbox: Sandbox) -> No
         with pytest.raises(ValueError, match="no write"):
             await client.preview(lambda dry: dry.smart_trades.list())
         assert sandbox.ledger == ()
-        # The reference was not used up, and the client itself sends as before.
-        assert (await client.smart_trades.create(order(PAPER), reference="r")).reference == "r"
+        with pytest.raises(ValueError, match="no write, or was a batch"):
+            await client.preview(lambda dry: dry.smart_trades.close_many(list(sandbox.exchange.trades)))
+        assert sandbox.ledger == ()
+        # The reference was not used up, not even by another order, and the client itself sends as before.
+        other = order(PAPER, units=50)
+        assert (await client.smart_trades.create(other, reference="r")).reference == "r"
+        with pytest.raises(ValueError, match="belongs to another order"):
+            await client.preview(lambda dry: dry.smart_trades.create(order(PAPER), reference="r"))
     assert len(sandbox.ledger) == 1
 
 
