@@ -186,6 +186,13 @@ class Reservation:
     ended: float | None = None
     trade_id: int | None = None
 
+    @property
+    def settled(self) -> float | None:
+        """When it was carried out at the latest; None while that is open."""
+        if self.ended is None:
+            return None
+        return self.ended if self.trade_id is not None else self.ended + SETTLED
+
 
 class Rails:
     """Keeps a client within its limits: an order takes its share before it is sent.
@@ -265,7 +272,7 @@ class Rails:
             )
 
     def _is_recent(self, taken: Reservation) -> bool:
-        return taken.ended is None or self._clock() - taken.ended < HOUR
+        return taken.settled is None or self._clock() - taken.settled < HOUR
 
     async def _exposure(
         self, endpoint: Endpoint[Any], path: Mapping[str, int], body: msgspec.Struct | None, read: Reader
@@ -326,8 +333,7 @@ class Rails:
             self._open, self._unreadable, self._looked_at = frozenset(ids), unreadable, began
             for taken in self._taken:
                 # What had ended by then is in the list, or is no open trade any more.
-                settled = None if taken.ended is None else taken.ended + (0 if taken.trade_id else SETTLED)
-                taken.opens = taken.opens and (settled is None or settled > began)
+                taken.opens = taken.opens and (taken.settled is None or taken.settled > began)
 
 
 _ACTIVE: Final = {

@@ -259,6 +259,19 @@ def test_a_lost_order_counts_as_open_until_the_list_must_show_it() -> None:
     assert run(RiskLimits(max_open_trades=1), main) == [1, 1, 1]
 
 
+def test_a_lost_order_counts_for_an_hour_from_when_it_was_carried_out_at_the_latest() -> None:
+    async def main(rails: Rails) -> None:
+        share = await rails.reserve(CREATE_SMART_TRADE, {}, order(), Server())
+        assert share is not None
+        rails.settle(share, None)
+        await asyncio.sleep(3600 + 119)
+        await refused(rails, order())
+        await asyncio.sleep(1)
+        await placed(rails, order())
+
+    run(RiskLimits(max_quote_per_hour=100), main)
+
+
 def test_open_trades_are_counted_anew_when_the_count_is_old_or_full() -> None:
     async def main(rails: Rails) -> None:
         server = Server(1, 2)
