@@ -74,7 +74,7 @@ class Admission:
         """Say that the write ended with an error: if it was certainly not carried out, its share is free."""
         if self._rails is None or self._share is None:
             return
-        is_definite = isinstance(problem, errors.ThreeCommasError | ValueError)
+        is_definite = isinstance(problem, errors.ThreeCommasError)
         is_unknown = isinstance(problem, errors.OutcomeUnknownError)
         if not self._may_have_left or (is_definite and not is_unknown):
             self._rails.give_back(self._share)

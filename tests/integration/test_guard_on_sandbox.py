@@ -327,6 +327,22 @@ async def test_a_client_with_limits_sends_what_is_within_them(mode: str, sandbox
     assert [entry.action for entry in sandbox.ledger] == ["create", "create"]
 
 
+async def test_an_order_that_was_carried_out_keeps_its_share_though_a_listener_raises(
+    sandbox: Sandbox,
+) -> None:
+    limits = RiskLimits(max_quote_per_hour=60, price_of=lambda _: Decimal("0.5"))
+
+    def listener(_: object) -> None:
+        raise ValueError("from the listener")
+
+    async with ThreeCommas(**sandbox.credentials(risk=limits, paper_accounts=[PAPER])) as client:
+        with client.listening(listener), pytest.raises(ValueError, match="from the listener"):
+            await client.smart_trades.create(order(PAPER))
+        with pytest.raises(RiskLimitError, match="max_quote_per_hour: 100"):
+            await client.smart_trades.create(order(PAPER))
+    assert len(sandbox.ledger) == 1
+
+
 @pytest.mark.parametrize(
     "options",
     [
