@@ -234,11 +234,12 @@ class SmartTradeCalls:
                 whose reference has been sent already, or may have been, is not checked again.
 
         Raises:
-            MarketRulesError: With ``check_rules``: the market would refuse the order, its account does not
-                support SmartTrades, or the rules cannot be found out. The order was not sent.
+            MarketRulesError: With ``check_rules``: the market would refuse the order, or its rules cannot be
+                found out; nothing was sent.
             ValueError: The order breaks documented rules, the reference cannot be used, belongs to another
                 order, or does not fit into the note; nothing was sent.
-            AccountError: The account was read before and takes no SmartTrades; nothing was sent.
+            AccountError: The account was read, now or before, and takes no SmartTrades, or the key has no
+                such account; nothing was sent.
             InvalidRequestError: The order was refused; ``attributes`` say which value and why.
             PermissionDeniedError: The account is not yours, or the key may not trade.
             OutcomeUnknownError: The answer was lost, and looking for the order, if it has a reference, could
