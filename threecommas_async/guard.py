@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _SAYS_ENOUGH: Final = (
     errors.AuthenticationError,
     errors.BannedError,
+    errors.BatchStoppedError,
     errors.ClientStateError,
     errors.LimitWaitError,
     errors.PlanLimitError,

@@ -172,11 +172,16 @@ class Session:
         view._guard = self._guard or Guard()  # noqa: SLF001 - as above
         return view
 
-    def _urgent(self) -> Self:
-        """Return a session whose reads go ahead like an exit: they are about what became of a write."""
+    def _exiting(self) -> Self:
+        """Return a session whose reads go ahead like an exit, which needs them."""
         view = copy.copy(self)
         view._is_exit = True  # noqa: SLF001 - a copy of its own
-        view._can_be_called_off = False  # noqa: SLF001 - as above
+        return view
+
+    def _urgent(self) -> Self:
+        """Return the same for reads about what became of a write: nothing calls them off."""
+        view = self._exiting()
+        view._can_be_called_off = False  # noqa: SLF001 - a copy of its own
         return view
 
     def patient(self, *, is_exit: bool = False, errand: Errand | None = None) -> Self:
@@ -289,7 +294,7 @@ class Session:
             body=body,
         )
         deadline = deadline or Deadline(self._timeout)
-        calls = self._urgent() if endpoint.is_exit else self
+        calls = self._exiting() if endpoint.is_exit else self
         read = partial(calls.call, deadline=deadline)
         admission = await guard.admit(endpoint, path or {}, body, read, asker=self)
         if self._dry_run:
