@@ -99,8 +99,10 @@ class Accounts:
 
         Raises:
             AccountError: No such account for this key.
+            ClientStateError: The client is closed, or belongs to another event loop.
         """
         session = self._session
+        session.check_usable()
         record = session.book.record(account_id)
         if record is not None:
             return record
