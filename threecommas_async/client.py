@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from threecommas_async import errors, signing
 from threecommas_async.endpoints import BASE_URL
-from threecommas_async.guard import Guard
+from threecommas_async.guard import PREVIEWING, Guard
 from threecommas_async.limits import GENERAL, Limiter, Pacer, RateLimit
 from threecommas_async.mode import AccountBook, PaperWatch
 from threecommas_async.resources.accounts import Accounts
@@ -276,8 +276,7 @@ class ThreeCommas:
         that this takes go out.
 
         Args:
-            call: Takes the view and makes one call on it. What it does on this client itself is done, and no
-                preview.
+            call: Takes the view and makes one call on it. A write on any other client is refused meanwhile.
 
         Returns:
             The request, key and signature masked.
@@ -289,17 +288,21 @@ class ThreeCommas:
         Raises:
             ValueError: It is no function, or it ended and no write reached the view: a read has no preview,
                 nor has a batch, whose plan is a call with ``dry_run=True``.
+            GuardError: The call was made on another client than the one that the function is given.
             ThreeCommasError: What the call raises without sending.
         """
         if not callable(call):  # pyright: ignore[reportUnnecessaryComparison] - callers may be untyped
             raise ValueError("preview takes a function: lambda dry: dry.smart_trades.create(order)")
+        previewing = PREVIEWING.set(True)
         try:
             await call(self._view(self._session.dry()))
         except errors.DryRunError as shown:
             return shown.request
+        finally:
+            PREVIEWING.reset(previewing)
         raise ValueError(
-            "no write reached the preview. Make the call on the client that your function is given: one on "
-            "another client has been made. The plan of a batch is close_many(…, dry_run=True)"
+            "no write reached the preview: a read has none, and the plan of a batch is "
+            "close_many(…, dry_run=True)"
         )
 
     @property

@@ -40,11 +40,17 @@ class References:
         self._orders: dict[tuple[int, str, str], Placement] = {}
 
     def is_known(self, order: SmartTradeOrder, reference: str) -> bool:
-        """Tell whether an order with this reference was asked for before."""
-        return (order.account_id, order.pair, reference) in self._orders
+        """Tell whether there is, or may be, an order with this reference, or one is on its way."""
+        placement = self._orders.get((order.account_id, order.pair, reference))
+        return placement is not None and placement.may_exist
 
-    def placement(self, order: SmartTradeOrder, reference: str) -> Placement:
+    def placement(self, order: SmartTradeOrder, reference: str, *, keep: bool = True) -> Placement:
         """Return what has become of the order with this reference so far.
+
+        Args:
+            order: The order.
+            reference: Its reference.
+            keep: Remember it from now on.
 
         Raises:
             ValueError: The reference cannot be used, belongs to another order, or does not fit into the note.
@@ -53,7 +59,9 @@ class References:
         placement = self._orders.get(name)
         if placement is None:
             note = marked(order.note, reference, os.urandom(3).hex())
-            placement = self._orders[name] = Placement(order, replace(order, note=note))
+            placement = Placement(order, replace(order, note=note))
+            if keep:
+                self._orders[name] = placement
             while len(self._orders) > _REMEMBERED:
                 del self._orders[next(iter(self._orders))]
         elif placement.asked != order:
@@ -77,6 +85,11 @@ class Placement:
         self.lock: asyncio.Lock = asyncio.Lock()
         self.trade: SmartTrade | None = None
         self.lost: OutcomeUnknownError | None = None
+
+    @property
+    def may_exist(self) -> bool:
+        """There is such an order, there may be one, or it is on its way."""
+        return self.trade is not None or self.lost is not None or self.lock.locked()
 
 
 async def place(session: Session, placement: Placement) -> SmartTrade:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final
 
 from threecommas_async import errors
@@ -17,9 +18,13 @@ if TYPE_CHECKING:
     from threecommas_async.mode import AccountBook, Reader
     from threecommas_async.risk import Rails, Reservation
 
+PREVIEWING: Final = ContextVar("PREVIEWING", default=False)
+"""Whether this is a preview; see `check_preview`."""
+
 _SAYS_ENOUGH: Final = (
     errors.AuthenticationError,
     errors.BannedError,
+    errors.BatchStoppedError,
     errors.ClientStateError,
     errors.LimitWaitError,
     errors.PlanLimitError,
@@ -74,7 +79,7 @@ class Admission:
         """Say that the write ended with an error: if it was certainly not carried out, its share is free."""
         if self._rails is None or self._share is None:
             return
-        is_definite = isinstance(problem, errors.ThreeCommasError | ValueError)
+        is_definite = isinstance(problem, errors.ThreeCommasError)
         is_unknown = isinstance(problem, errors.OutcomeUnknownError)
         if not self._may_have_left or (is_definite and not is_unknown):
             self._rails.give_back(self._share)
@@ -104,8 +109,32 @@ class Guard:
             return set()
         return {id for id in trade_ids if self._book.home(id) is None}
 
+    def objection(self, endpoint: Endpoint[Any], path: Mapping[str, int]) -> errors.GuardError | None:
+        """Return why a write would be refused, by what is known now; None if nothing speaks against it."""
+        try:
+            self._check_read_only(endpoint)
+            self.check_mode(endpoint, target_of(endpoint, path, None))
+        except errors.ModeMismatchError as refusal:
+            return refusal if refusal.is_known else None
+        except errors.GuardError as refusal:
+            return refusal
+        return None
+
+    def _check_read_only(self, endpoint: Endpoint[Any]) -> None:
+        if self._read_only:
+            raise errors.ReadOnlyError(
+                f"nothing was sent: {endpoint} is a write, and the client was made with read_only=True",
+                endpoint=endpoint,
+            )
+
     async def admit(
-        self, endpoint: Endpoint[Any], path: Mapping[str, int], body: msgspec.Struct | None, read: Reader
+        self,
+        endpoint: Endpoint[Any],
+        path: Mapping[str, int],
+        body: msgspec.Struct | None,
+        read: Reader,
+        *,
+        asker: object = None,
     ) -> Admission:
         """Return the leave to send a write.
 
@@ -114,6 +143,7 @@ class Guard:
             path: Values of the path template.
             body: Request body.
             read: Looks up what is not known.
+            asker: With whose options it does; see `SharedReads`.
 
         Raises:
             ReadOnlyError: The client does not write.
@@ -122,14 +152,10 @@ class Guard:
             RiskLimitError: It would pass a bound of the client.
             ThreeCommasError: A look-up ended in a way that the write would have met as well.
         """
-        if self._read_only:
-            raise errors.ReadOnlyError(
-                f"nothing was sent: {endpoint} is a write, and the client was made with read_only=True",
-                endpoint=endpoint,
-            )
+        self._check_read_only(endpoint)
         target = target_of(endpoint, path, body)
         if self._book is not None:
-            await self._find_out(self._book, endpoint, target, read)
+            await self._find_out(self._book, endpoint, target, read, asker)
             self.check_mode(endpoint, target)
             if endpoint is CREATE_SMART_TRADE and target.account_id is not None:
                 self._book.check_smart_trading(target.account_id)
@@ -153,12 +179,12 @@ class Guard:
         raise _mismatch(endpoint, self._located(self._book, target), reason, is_known=verdict is False)
 
     async def _find_out(
-        self, book: AccountBook, endpoint: Endpoint[Any], target: Target, read: Reader
+        self, book: AccountBook, endpoint: Endpoint[Any], target: Target, read: Reader, asker: object
     ) -> None:
         trade_id = target.trade_id
         if book.is_paper(target) is None and trade_id is not None and book.home(trade_id) is None:
             try:
-                await book.look_up_trade(trade_id, read)
+                await book.look_up_trade(trade_id, read, asker)
             except (errors.NotFoundError, *_SAYS_ENOUGH):
                 raise
             except errors.ThreeCommasError as problem:
@@ -166,7 +192,7 @@ class Guard:
         located = self._located(book, target)
         if book.is_paper(target) is None and located.account_id is not None:
             try:
-                await book.look_up_account(located.account_id, read)
+                await book.look_up_account(located.account_id, read, asker)
             except _SAYS_ENOUGH:
                 raise
             except errors.NotFoundError as problem:
@@ -178,6 +204,20 @@ class Guard:
     def _located(book: AccountBook, target: Target) -> Target:
         home = None if target.trade_id is None else book.home(target.trade_id)
         return target if home is None else target._replace(account_id=home.account_id)
+
+
+def check_preview(endpoint: Endpoint[Any]) -> None:
+    """Raise in a preview: no client sends a write there, whichever of them is called.
+
+    Raises:
+        GuardError: It is one.
+    """
+    if PREVIEWING.get():
+        raise errors.GuardError(
+            f"nothing was sent: {endpoint} was called on a client itself in a preview: make the call on what "
+            "the function is given",
+            endpoint=endpoint,
+        )
 
 
 def unknown_account(account_id: int, endpoint: Endpoint[Any] | None = None) -> errors.AccountError:

@@ -316,8 +316,9 @@ def _read_leverage(
     kinds: tuple[LeverageData, ...] | None, pair: str | None
 ) -> tuple[LeverageData, ...] | None:
     for kind in kinds or ():
-        given = kind.valid or kind.value or LeverageBounds()
-        for number in (given.min, given.max, kind.max_leverage):
+        given, only = kind.valid or kind.value or LeverageBounds(), kind.available_leverage_values
+        values = only if isinstance(only, tuple) else ()
+        for number in (given.min, given.max, kind.max_leverage, *values):
             if number is not None and number.is_nan():
                 raise MarketRulesError(
                     f"a bound of the leverage of {pair or 'the pair'} is no number", pair=pair

@@ -7,8 +7,8 @@ ever been told says otherwise. Evidence is what the user states, the ``market_co
 
 from __future__ import annotations
 
-import asyncio
 import logging
+import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 from threecommas_async import errors
@@ -17,9 +17,10 @@ from threecommas_async.models.account import PAPER, ConnectedAccount
 from threecommas_async.models.decoding import Page
 from threecommas_async.models.order import SmartTradeOrder
 from threecommas_async.models.smart_trade import SmartTrade
+from threecommas_async.shared_reads import SharedReads
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Iterable, Mapping
 
     import msgspec
 
@@ -97,7 +98,7 @@ class AccountBook:
         self._said: dict[int, bool | None] = dict.fromkeys(paper, True)
         self._records: dict[int, ConnectedAccount] = {}
         self._homes: dict[int, Home] = {}
-        self._flights: dict[tuple[str, int], asyncio.Task[Any]] = {}
+        self._reads = SharedReads(time.monotonic, most=0)
 
     def learn(self, value: object) -> None:
         """Take down what an answer says about accounts."""
@@ -164,44 +165,30 @@ class AccountBook:
                 reason="no_smart_trading",
             )
 
-    async def look_up_account(self, account_id: int, read: Reader) -> ConnectedAccount:
+    async def look_up_account(self, account_id: int, read: Reader, asker: object = None) -> ConnectedAccount:
         """Read an account; who asks at the same time shares the request.
 
-        Raises:
-            ThreeCommasError: The call failed.
-        """
-        return await self._shared(
-            ("account", account_id), lambda: read(GET_ACCOUNT, path={"account_id": account_id})
-        )
-
-    async def look_up_trade(self, trade_id: int, read: Reader) -> SmartTrade:
-        """Read a SmartTrade; who asks at the same time shares the request.
+        Args:
+            account_id: Account id.
+            read: Reads it.
+            asker: With whose options; see `SharedReads`.
 
         Raises:
             ThreeCommasError: The call failed.
         """
-        return await self._shared(("trade", trade_id), lambda: read(GET_SMART_TRADE, path={"id": trade_id}))
+        return await self._look_up(GET_ACCOUNT, account_id, read, asker)
 
-    async def _shared(self, key: tuple[str, int], make: Callable[[], Awaitable[T]]) -> T:
-        task: asyncio.Task[T] | None = self._flights.get(key)
-        if task is None:
-            # A task of its own: whoever is cancelled leaves it to the others.
-            task = self._flights[key] = asyncio.ensure_future(self._fly(key, make))
-            task.add_done_callback(_retrieve)
-        return await asyncio.shield(task)
+    async def look_up_trade(self, trade_id: int, read: Reader, asker: object = None) -> SmartTrade:
+        """Read a SmartTrade; arguments and errors as in `look_up_account`."""
+        return await self._look_up(GET_SMART_TRADE, trade_id, read, asker)
 
-    async def _fly(self, key: tuple[str, int], make: Callable[[], Awaitable[T]]) -> T:
-        try:
-            value = await make()
-        finally:
-            del self._flights[key]
-        self.learn(value)
-        return value
+    async def _look_up(self, endpoint: Endpoint[T], id: int, read: Reader, asker: object) -> T:
+        async def ask() -> T:
+            value = await read(endpoint, path={endpoint.subject or "id": id})
+            self.learn(value)
+            return value
 
-
-def _retrieve(task: asyncio.Task[Any]) -> None:
-    if not task.cancelled():
-        task.exception()  # Nobody may be waiting any more; asyncio would complain.
+        return await self._reads.get((endpoint, id), ask, max_age=0, asker=asker)
 
 
 class PaperWatch:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal, localcontext
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, InvalidOperation, localcontext
+from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final
 
 from threecommas_async import errors
@@ -37,7 +38,8 @@ LOOK_AGAIN: Final = 5.0
 SETTLED: Final = 120.0
 """Seconds after which a lost order shows in the list, or does not exist; see ``OutcomeUnknownError``."""
 _PAGE_SIZE: Final = 100
-_EXACT: Final = 1000
+# Whatever the caller's context is. No number of an order is longer, and no price that can be one.
+_EXACT: Final = Context(prec=1000, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[InvalidOperation])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,12 +86,9 @@ class RiskLimits:
         for name in ("max_quote_per_order", "max_quote_per_hour"):
             object.__setattr__(self, name, _bound(name, getattr(self, name)))
         for name in ("pairs", "accounts"):
-            allowed: Any = getattr(self, name)
-            if isinstance(allowed, str | int):
-                raise ValueError(f"{name} must be a collection, such as [{allowed!r}]")
-            object.__setattr__(self, name, None if allowed is None else frozenset(allowed))
-        if self.price_of is not None and not callable(self.price_of):
-            raise ValueError(f"price_of must be a function, not {self.price_of!r}")
+            object.__setattr__(self, name, _allowed(name, getattr(self, name)))
+        if self.price_of is not None and (not callable(self.price_of) or iscoroutinefunction(self.price_of)):
+            raise ValueError(f"price_of must be a plain function, not {self.price_of!r}")
 
     @property
     def values_orders(self) -> bool:
@@ -108,6 +107,17 @@ def _bound(name: str, bound: Any) -> Decimal | Mapping[str, Decimal] | None:
     if isinstance(bound, Mapping):
         return {currency: _positive(f"{name}[{currency!r}]", number) for currency, number in bound.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - callers may be untyped
     return _positive(name, bound)
+
+
+def _allowed(name: str, allowed: Any) -> frozenset[Any] | None:
+    if allowed is None:
+        return None
+    kind, example = (int, 32199203) if name == "accounts" else (str, "USDT_BTC")
+    is_collection = isinstance(allowed, Iterable) and not isinstance(allowed, str | bytes)
+    elements: list[Any] = list(allowed) if is_collection else [None]  # pyright: ignore[reportUnknownArgumentType] - callers may be untyped
+    if any(not isinstance(element, kind) or isinstance(element, bool) for element in elements):
+        raise ValueError(f"{name} must be a collection such as [{example!r}], not {allowed!r:.80}")
+    return frozenset(elements)
 
 
 def _positive(name: str, number: Number) -> Decimal:
@@ -138,17 +148,20 @@ class Exposure:
 
 
 def price_of_order(order: SmartTradeOrder) -> Decimal | None:
-    """Return the price that a new order names: its own, else that of its trigger; None for a market order."""
+    """Return the price of a new order: its own if it is a limit order, else that of its trigger.
+
+    None for a market order, whatever price stands in it.
+    """
     position = order.position
-    if position.price is not None:
+    trigger = position.conditional if position.order_type == "conditional" else None
+    if (position if trigger is None else trigger).order_type == "limit" and position.price is not None:
         return position.price.value
-    trigger = None if position.conditional is None else position.conditional.price
-    return None if trigger is None else trigger.value
+    return None if trigger is None else trigger.price.value
 
 
 def price_of_funds(funds: FundsOrder, trade: SmartTrade) -> Decimal | None:
-    """Return the price of added funds: their own, else what the trade's ticker says they cost now."""
-    if funds.price is not None:
+    """Return the price of added funds: their own of a limit order, else what the trade's ticker says."""
+    if funds.order_type == "limit" and funds.price is not None:
         return funds.price.value
     ticker = trade.data.current_price
     return (ticker.bid if trade.side == "sell" else ticker.ask) or ticker.last
@@ -158,7 +171,7 @@ def worth(units: Decimal, price: Decimal | None) -> Decimal | None:
     """Return units times price, exactly; None without a usable price."""
     if price is None or not price.is_finite() or price <= 0:
         return None
-    with localcontext(prec=_EXACT):
+    with localcontext(_EXACT):
         return abs(units * price)
 
 
@@ -177,6 +190,13 @@ class Reservation:
     opens: bool
     ended: float | None = None
     trade_id: int | None = None
+
+    @property
+    def settled(self) -> float | None:
+        """When it was carried out at the latest; None while that is open."""
+        if self.ended is None:
+            return None
+        return self.ended if self.trade_id is not None else self.ended + SETTLED
 
 
 class Rails:
@@ -246,7 +266,7 @@ class Rails:
 
     def spent(self, currency: str) -> Decimal:
         """Return what the orders of the last hour put at stake in one currency, those under way included."""
-        with localcontext(prec=_EXACT):
+        with localcontext(_EXACT):
             return sum(
                 (
                     taken.exposure.quote or Decimal(0)
@@ -257,13 +277,13 @@ class Rails:
             )
 
     def _is_recent(self, taken: Reservation) -> bool:
-        return taken.ended is None or self._clock() - taken.ended < HOUR
+        return taken.settled is None or self._clock() - taken.settled < HOUR
 
     async def _exposure(
         self, endpoint: Endpoint[Any], path: Mapping[str, int], body: msgspec.Struct | None, read: Reader
     ) -> Exposure | None:
         if endpoint is CREATE_SMART_TRADE and isinstance(body, SmartTradeOrder):
-            if body.skip_enter_step:  # The position is held already: nothing is spent.
+            if body.skip_enter_step is True and not body.instant:  # It is held already: nothing is spent.
                 return Exposure(body.pair, body.account_id, Decimal(0))
             price = price_of_order(body) or self._price_of(body.pair)
             return Exposure(body.pair, body.account_id, worth(body.position.units.value, price))
@@ -296,7 +316,7 @@ class Rails:
                 raise _passed(endpoint, name, exposure.currency, bound)
             if exposure.quote is None:
                 raise _unvalued(endpoint, name, most)
-            with localcontext(prec=_EXACT):
+            with localcontext(_EXACT):
                 value = before + exposure.quote
             if value > Decimal(most):
                 raise _passed(endpoint, name, value, most)
@@ -318,8 +338,7 @@ class Rails:
             self._open, self._unreadable, self._looked_at = frozenset(ids), unreadable, began
             for taken in self._taken:
                 # What had ended by then is in the list, or is no open trade any more.
-                settled = None if taken.ended is None else taken.ended + (0 if taken.trade_id else SETTLED)
-                taken.opens = taken.opens and (settled is None or settled > began)
+                taken.opens = taken.opens and (taken.settled is None or taken.settled > began)
 
 
 _ACTIVE: Final = {

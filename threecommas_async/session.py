@@ -15,7 +15,7 @@ from threecommas_async import errors, retry, wire
 from threecommas_async.attempt import Attempt, Deadline, Finder
 from threecommas_async.endpoints import Endpoint, Replay
 from threecommas_async.gate import Gate
-from threecommas_async.guard import Guard
+from threecommas_async.guard import Guard, check_preview
 from threecommas_async.mode import AccountBook
 from threecommas_async.models.decoding import Page
 from threecommas_async.recording import Recorder
@@ -161,6 +161,15 @@ class Session:
         """Return the SmartTrades that the guard would read before a write on them."""
         return set() if self._guard is None else self._guard.unplaced(trade_ids)
 
+    @property
+    def is_dry(self) -> bool:
+        """It builds writes and does not send them."""
+        return self._dry_run
+
+    def objection(self, endpoint: Endpoint[Any], path: Mapping[str, int]) -> errors.GuardError | None:
+        """Return why the guard would refuse a write, by what is known now; None if it would not."""
+        return None if self._guard is None else self._guard.objection(endpoint, path)
+
     def dry(self) -> Self:
         """Return a session that builds writes and does not send them."""
         view = copy.copy(self)
@@ -168,11 +177,16 @@ class Session:
         view._guard = self._guard or Guard()  # noqa: SLF001 - as above
         return view
 
-    def _urgent(self) -> Self:
-        """Return a session whose reads go ahead like an exit: they are about what became of a write."""
+    def _exiting(self) -> Self:
+        """Return a session whose reads go ahead like an exit, which needs them."""
         view = copy.copy(self)
         view._is_exit = True  # noqa: SLF001 - a copy of its own
-        view._can_be_called_off = False  # noqa: SLF001 - as above
+        return view
+
+    def _urgent(self) -> Self:
+        """Return the same for reads about what became of a write: nothing calls them off."""
+        view = self._exiting()
+        view._can_be_called_off = False  # noqa: SLF001 - a copy of its own
         return view
 
     def patient(
@@ -222,9 +236,9 @@ class Session:
             ThreeCommasError: See `threecommas_async.errors`.
         """
         self._gate.check()
-        if self._guard is not None and confirm is None and endpoint.replay is not _SAFE:
+        if endpoint.replay is not _SAFE and (guard := self._guard_of(endpoint, confirm)) is not None:
             return await self._guarded(
-                self._guard, endpoint, path=path, query=query, body=body, finder=finder, deadline=deadline
+                guard, endpoint, path=path, query=query, body=body, finder=finder, deadline=deadline
             )
         request = wire.build(
             endpoint,
@@ -268,6 +282,14 @@ class Session:
             if found is not None:
                 return self._done(endpoint, found)
 
+    def _guard_of(self, endpoint: Endpoint[T], confirm: Callable[[], None] | None) -> Guard | None:
+        """Return who decides whether a write may be sent; None if that is decided."""
+        if confirm is not None:
+            return None
+        if not self._dry_run:
+            check_preview(endpoint)
+        return self._guard
+
     async def _guarded(
         self,
         guard: Guard,
@@ -290,8 +312,9 @@ class Session:
             body=body,
         )
         deadline = deadline or Deadline(self._timeout)
-        calls = self._urgent() if endpoint.is_exit else self
-        admission = await guard.admit(endpoint, path or {}, body, partial(calls.call, deadline=deadline))
+        calls = self._exiting() if endpoint.is_exit else self
+        read = partial(calls.call, deadline=deadline)
+        admission = await guard.admit(endpoint, path or {}, body, read, asker=self)
         if self._dry_run:
             shown = errors.DryRunError(
                 f"nothing was sent: {endpoint} was a dry run; .request of this error is what it was",

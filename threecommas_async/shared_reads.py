@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_KEPT: Final = 10_000
-"""Answers that are kept, the newest ones."""
+KEPT: Final = 10_000
+"""Answers that are kept unless told otherwise, the newest ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +37,12 @@ class SharedReads:
 
     Args:
         clock: Seconds of a clock that never goes back.
+        most: Answers that are kept, the newest ones; with 0 only those share one who ask at the same time.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float], *, most: int = KEPT) -> None:
         self._clock = clock
+        self._most = most
         self._kept: dict[Hashable, _Kept] = {}
         self._flights: dict[Hashable, _Flight[Any]] = {}
 
@@ -94,7 +96,7 @@ class SharedReads:
             value = await read()
             self._kept.pop(key, None)
             self._kept[key] = _Kept(value, asked)
-            while len(self._kept) > _KEPT:
+            while len(self._kept) > self._most:
                 del self._kept[next(iter(self._kept))]
             return value
         finally:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.raw_server import RawServer, answer
 from threecommas_async import (
+    ClientStateError,
     InvalidRequestError,
     NotFoundError,
     Permission,
@@ -107,6 +108,13 @@ async def test_active_entities_count_the_open_trades(client: ThreeCommas) -> Non
 async def test_somebody_elses_account_is_not_found(client: ThreeCommas) -> None:
     with pytest.raises(NotFoundError):
         await client.accounts.get(FOREIGN_ACCOUNT.id)
+
+
+async def test_a_closed_client_knows_no_account_any_more(client: ThreeCommas) -> None:
+    assert (await client.accounts.known(PAPER)).id == PAPER
+    await client.aclose()
+    with pytest.raises(ClientStateError):
+        await client.accounts.known(PAPER)
 
 
 async def test_a_key_needs_the_permissions_of_the_calls(sandbox: Sandbox) -> None:

@@ -61,8 +61,8 @@ WRITES: dict[str, Callable[[ThreeCommas, int], Any]] = {
 GOOD: dict[str, Any] = {"mode": "paper"}
 
 
-def order(account_id: int) -> SmartTradeOrder:
-    return SmartTradeOrder.simple_buy(account_id=account_id, pair="USDT_DOGE", units=100)
+def order(account_id: int, units: int = 100) -> SmartTradeOrder:
+    return SmartTradeOrder.simple_buy(account_id=account_id, pair="USDT_DOGE", units=units)
 
 
 @pytest.fixture
@@ -295,17 +295,23 @@ async def test_a_single_call_can_be_previewed(mode: str, sandbox: Sandbox) -> No
         with pytest.raises(ValueError, match="preview takes a function: lambda dry"):
             await client.preview(order(PAPER))  # type: ignore[arg-type]  # as an untyped caller may
         assert sandbox.ledger == ()
-        # The reference was not used up, and the client itself sends as before.
-        assert (await client.smart_trades.create(order(PAPER), reference="r")).reference == "r"
+        with pytest.raises(ValueError, match="the plan of a batch is"):
+            await client.preview(lambda dry: dry.smart_trades.close_many(list(sandbox.exchange.trades)))
+        assert sandbox.ledger == ()
+        # The reference was not used up, not even by another order, and the client itself sends as before.
+        other = order(PAPER, units=50)
+        assert (await client.smart_trades.create(other, reference="r")).reference == "r"
+        with pytest.raises(ValueError, match="belongs to another order"):
+            await client.preview(lambda dry: dry.smart_trades.create(order(PAPER), reference="r"))
     assert len(sandbox.ledger) == 1
 
 
-async def test_a_preview_that_went_past_its_view_does_not_claim_that_nothing_was_sent(
-    sandbox: Sandbox,
-) -> None:
+async def test_a_preview_that_goes_past_its_view_sends_nothing(sandbox: Sandbox) -> None:
     async with ThreeCommas(**sandbox.credentials()) as client:
-        with pytest.raises(ValueError, match="one on another client has been made"):
+        with pytest.raises(GuardError, match="make the call on what the function is given"):
             await client.preview(lambda _: client.smart_trades.create(order(PAPER)))
+        assert sandbox.ledger == ()
+        await client.smart_trades.create(order(PAPER))
     assert len(sandbox.ledger) == 1
 
 
@@ -337,6 +343,22 @@ async def test_a_client_with_limits_sends_what_is_within_them(mode: str, sandbox
     assert [entry.action for entry in sandbox.ledger] == ["create", "create"]
 
 
+async def test_an_order_that_was_carried_out_keeps_its_share_though_a_listener_raises(
+    sandbox: Sandbox,
+) -> None:
+    limits = RiskLimits(max_quote_per_hour=60, price_of=lambda _: Decimal("0.5"))
+
+    def listener(_: object) -> None:
+        raise ValueError("from the listener")
+
+    async with ThreeCommas(**sandbox.credentials(risk=limits, paper_accounts=[PAPER])) as client:
+        with client.listening(listener), pytest.raises(ValueError, match="from the listener"):
+            await client.smart_trades.create(order(PAPER))
+        with pytest.raises(RiskLimitError, match="max_quote_per_hour: 100"):
+            await client.smart_trades.create(order(PAPER))
+    assert len(sandbox.ledger) == 1
+
+
 @pytest.mark.parametrize(
     "options",
     [
@@ -360,3 +382,14 @@ def test_a_refusal_of_the_client_itself_is_of_one_kind() -> None:
     assert all(issubclass(kind, GuardError) for kind in kinds)
     with pytest.raises(AttributeError):
         _ = DryRunError("x").request
+
+
+async def test_a_plan_refuses_what_the_run_would_refuse(sandbox: Sandbox, client: ThreeCommas) -> None:
+    plan = await client.smart_trades.close_all(dry_run=True)
+    assert plan.counts == {Verdict.WOULD_CLOSE: 3, Verdict.REFUSED: 2}
+    assert {type(outcome.error) for outcome in plan.failed} == {ModeMismatchError}
+    reader = ThreeCommas(**sandbox.credentials(read_only=True))
+    async with reader:
+        report = await reader.smart_trades.close_many(list(sandbox.exchange.trades), dry_run=True)
+    assert report.counts == {Verdict.REFUSED: 5}
+    assert {type(outcome.error) for outcome in report} == {ReadOnlyError}

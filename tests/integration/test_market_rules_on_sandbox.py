@@ -126,6 +126,18 @@ async def test_a_reference_whose_order_was_refused_by_the_check_is_still_free(
     assert len(sandbox.ledger) == 1
 
 
+async def test_a_reference_whose_order_was_not_sent_is_checked_when_it_is_asked_for_again(
+    sandbox: Sandbox, client: ThreeCommas
+) -> None:
+    order = long("0.0100001")
+    with pytest.raises(InvalidRequestError):
+        await client.smart_trades.create(order, reference="alert-3")
+    sent = sandbox.requests
+    with pytest.raises(MarketRulesError):
+        await client.smart_trades.create(order, reference="alert-3", check_rules=True)
+    assert sandbox.requests == sent + 2
+
+
 @pytest.mark.parametrize(
     ("account_id", "pair", "kind", "message"),
     [

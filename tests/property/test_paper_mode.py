@@ -1,14 +1,16 @@
 """A paper client never gets a write through to a real account, whatever the server says.
 
 The server answers what hypothesis tells it to: accounts of any kind, half an account, somebody else's, no
-JSON, silence, and something else the next time. What it has said so far is kept here, apart from the client:
-a write that arrives must be about an account or trade that something said to be paper, nothing to be real.
+JSON, silence, and something else the next time. Calls overlap, and some are cancelled. What the server has
+said so far is kept here, apart from the client: a write that arrives must be about an account or trade that
+something said to be paper, nothing to be real.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import math
 import re
 from collections import Counter
 from dataclasses import dataclass, field
@@ -154,6 +156,10 @@ CALLS: dict[str, Callable[[SmartTrades, Accounts, int], Awaitable[object]]] = {
     "cancel": lambda trades, _, n: trades.cancel(n),
     "note": lambda trades, _, n: trades.set_note(n, "x"),
     "add funds": lambda trades, _, n: trades.add_funds(n, units=1),
+    "close all": lambda trades, _, n: trades.close_all(pair=f"USDT_{n}", deadline=20),
+    "cancel many": lambda trades, _, n: trades.cancel_many([3 - n, n]),
+    "cancel one order": lambda trades, _, n: trades.cancel_trade(n, 8),
+    "create many": lambda trades, _, n: trades.run_many(SmartTrades.create, [order(n), order(3 - n)]),
     "rename": lambda _, accounts, n: accounts.rename(n, "x"),
     "load balances": lambda _, accounts, n: accounts.load_balances(n),
     "list": lambda trades, _, n: trades.list(page=n),
@@ -162,7 +168,9 @@ CALLS: dict[str, Callable[[SmartTrades, Accounts, int], Awaitable[object]]] = {
     "get account": lambda _, accounts, n: accounts.get(n),
     "known account": lambda _, accounts, n: accounts.known(n),
 }
-calls = st.tuples(st.sampled_from(sorted(CALLS)), st.sampled_from(IDS), st.booleans())
+WAITS: Final = (None, None, math.inf, math.inf, 0.5, 1.5)
+"""Seconds after which a call is cancelled; None lets the next begin at once, infinity waits for its end."""
+calls = st.tuples(st.sampled_from(sorted(CALLS)), st.sampled_from(IDS), st.sampled_from(WAITS), st.booleans())
 
 
 @settings(max_examples=300, deadline=None)
@@ -172,7 +180,7 @@ calls = st.tuples(st.sampled_from(sorted(CALLS)), st.sampled_from(IDS), st.boole
     st.sampled_from(((), (), (), (1,), IDS)),
 )
 def test_no_write_reaches_an_account_that_is_not_known_to_be_a_paper_account(
-    data: st.DataObject, script: list[tuple[str, int, bool]], stated: tuple[int, ...]
+    data: st.DataObject, script: list[tuple[str, int, float | None, bool]], stated: tuple[int, ...]
 ) -> None:
     async def main() -> Server:
         server = Server(data.draw, stated)
@@ -185,10 +193,14 @@ def test_no_write_reaches_an_account_that_is_not_known_to_be_a_paper_account(
         )
         trades, accounts = SmartTrades(session), Accounts(session)
         pending: list[asyncio.Future[object]] = []
-        for name, number, waits in script:
-            pending.append(asyncio.ensure_future(CALLS[name](trades, accounts, number)))
-            if waits:
+        view = trades.with_session(session.with_options(timeout=7, max_wait=None))
+        for name, number, wait, is_view in script:
+            call = CALLS[name](view if is_view else trades, accounts, number)
+            pending.append(asyncio.ensure_future(call))
+            if wait == math.inf:
                 await settle(pending)
+            elif wait is not None:
+                asyncio.get_running_loop().call_later(wait, pending[-1].cancel)
         await settle(pending)
         return server
 
@@ -200,6 +212,8 @@ def test_no_write_reaches_an_account_that_is_not_known_to_be_a_paper_account(
 
 async def settle(pending: list[asyncio.Future[object]]) -> None:
     for ended in await asyncio.gather(*pending, return_exceptions=True):
-        if isinstance(ended, BaseException) and not isinstance(ended, ThreeCommasError):
+        if isinstance(ended, BaseException) and not isinstance(
+            ended, ThreeCommasError | asyncio.CancelledError
+        ):
             raise ended
     pending.clear()

@@ -263,6 +263,8 @@ def test_a_limit_that_can_be_none_is_an_error_that_names_it(limit: str, value: s
 def test_a_bound_of_leverage_that_is_no_number_is_an_error() -> None:
     with pytest.raises(MarketRulesError, match="leverage of USDT_BTC is no number"):
         rules_of(leverage_data=[{"code": "cross", "valid": {"max": "NaN"}}])
+    with pytest.raises(MarketRulesError, match="leverage of USDT_BTC is no number"):
+        rules_of(leverage_data=[{"code": "cross", "available_leverage_values": ["5", "sNaN"]}])
     rules = rules_of(leverage_data=[{"code": "cross", "valid": {"max": "Infinity"}}])
     leverage = OrderLeverage(enabled=True, type="cross", value=D(1000))
     assert found(long("0.01", "50000", leverage=leverage), rules) == []

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -133,10 +134,12 @@ def test_the_newest_trades_are_remembered(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 class Reads:
-    """Answers a question after a second, and counts."""
+    """Answers a question after a second, and counts; the first ones can fail."""
 
     def __init__(self) -> None:
         self.count = 0
+        self.failures = 0
+        self.seconds = 1
 
     def __call__(
         self, endpoint: endpoints.Endpoint[Any], /, *, path: Any = None, query: Any = None
@@ -146,8 +149,9 @@ class Reads:
 
     async def _answer(self, path: dict[str, int]) -> ConnectedAccount:
         self.count += 1
-        await asyncio.sleep(1)
-        if path["account_id"] == 13:
+        if self.seconds:
+            await asyncio.sleep(self.seconds)
+        if path["account_id"] == 13 or self.count <= self.failures:
             raise LookupError
         return ConnectedAccount(id=path["account_id"])
 
@@ -202,6 +206,26 @@ def test_a_failure_that_nobody_waits_for_any_more_is_not_complained_about(
 
     run(main)
     assert [record for record in caplog.records if record.name == "asyncio"] == []
+
+
+def test_whoever_asked_with_other_options_asks_again_after_a_failed_look_up() -> None:
+    async def main(book: AccountBook, reads: Reads) -> list[object]:
+        reads.failures = 1
+        asked = [book.look_up_account(5, reads, asker) for asker in ("impatient", "patient", "patient")]
+        return [getattr(end, "id", type(end)) for end in await asyncio.gather(*asked, return_exceptions=True)]
+
+    assert run(main) == ([LookupError, 5, 5], 2)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="no eager tasks before Python 3.12")
+def test_a_look_up_that_fails_at_once_is_made_again_for_the_next_in_eager_tasks_too() -> None:
+    async def main(book: AccountBook, reads: Reads) -> list[type]:
+        asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory", None))
+        reads.seconds, reads.failures = 0, 1
+        ends = [await asyncio.gather(book.look_up_account(5, reads), return_exceptions=True) for _ in "ab"]
+        return [type(end) for [end] in ends]
+
+    assert run(main) == ([LookupError, ConnectedAccount], 2)
 
 
 def test_a_client_for_real_money_is_warned_once_for_each_paper_account(

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 import asyncio
-from decimal import Decimal
+from decimal import Decimal, localcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests import virtual_time
 from threecommas_async import (
@@ -263,6 +264,19 @@ def test_a_lost_order_counts_as_open_until_the_list_must_show_it() -> None:
     assert run(RiskLimits(max_open_trades=1), main) == [1, 1, 1]
 
 
+def test_a_lost_order_counts_for_an_hour_from_when_it_was_carried_out_at_the_latest() -> None:
+    async def main(rails: Rails) -> None:
+        share = await rails.reserve(CREATE_SMART_TRADE, {}, order(), Server())
+        assert share is not None
+        rails.settle(share, None)
+        await asyncio.sleep(3600 + 119)
+        await refused(rails, order())
+        await asyncio.sleep(1)
+        await placed(rails, order())
+
+    run(RiskLimits(max_quote_per_hour=100), main)
+
+
 def test_open_trades_are_counted_anew_when_the_count_is_old_or_full() -> None:
     async def main(rails: Rails) -> None:
         server = Server(1, 2)
@@ -357,6 +371,39 @@ def test_an_order_is_worth_what_it_names() -> None:
     assert [worth(Decimal(1), Decimal(price)) for price in ("0", "-1", "Infinity", "NaN")] == [None] * 4
 
 
+def test_a_price_that_the_order_will_not_keep_to_is_no_price() -> None:
+    """A market order with a price passes only unvalidated; it is carried out at the market's price."""
+    bare = OrderConditional(price=OrderTriggerPrice(type="ask", value=Decimal(90)), order_type="market")
+    common: Any = {"account_id": 5, "pair": "USDT_BTC", "units": 1}
+    assert price_of_order(SmartTradeOrder.simple_buy(**common, order_type="market", price=1)) is None
+    assert price_of_order(SmartTradeOrder.simple_buy(**common, order_type="market", conditional=bare)) is None
+    waits = SmartTradeOrder.simple_buy(**common, order_type="conditional", conditional=bare, price=1)
+    assert price_of_order(waits) == 90
+    added = FundsOrder(order_type="market", units=waits.position.units, price=OrderValue(value=Decimal(1)))
+    assert price_of_funds(added, trade(7, ask="99")) == 99
+
+
+@pytest.mark.parametrize("change", [{"skip_enter_step": "false"}, {"skip_enter_step": True, "instant": True}])
+def test_only_a_position_that_is_held_for_certain_costs_nothing(change: dict[str, Any]) -> None:
+    async def main(rails: Rails) -> object:
+        return (await refused(rails, replace(order("2"), **change))).value
+
+    assert run(RiskLimits(max_quote_per_order=199), main) == 200
+
+
+def test_what_an_order_is_worth_does_not_depend_on_the_callers_context() -> None:
+    async def main(rails: Rails) -> object:
+        server = Server(trade=trade(7, ask="1E+999999"))
+        with pytest.raises(RiskLimitError) as caught:
+            await rails.reserve(ADD_FUNDS, {"id": 7}, funds("1000"), server)
+        with localcontext(prec=2, Emax=2):
+            await placed(rails, order("1.001", "100"))
+        return caught.value.value, rails.spent("USDT")
+
+    expected = (Decimal("1E+1000002"), Decimal("100.1"))
+    assert run(RiskLimits(max_quote_per_order=200, max_quote_per_hour=200), main) == expected
+
+
 @pytest.mark.parametrize(
     "bad",
     [
@@ -369,7 +416,14 @@ def test_an_order_is_worth_what_it_names() -> None:
         {"max_quote_per_hour": {"USDT": -1}},
         {"pairs": "USDT_BTC"},
         {"accounts": 32199203},
+        {"pairs": 5},
+        {"pairs": [b"USDT_BTC"]},
+        {"accounts": 5},
+        {"accounts": [5, "6"]},
+        {"accounts": [True]},
+        {"accounts": b"5"},
         {"price_of": 5},
+        {"price_of": asyncio.sleep},
     ],
 )
 def test_a_bound_that_cannot_be_one_is_refused(bad: dict[str, Any]) -> None:

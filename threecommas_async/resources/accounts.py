@@ -99,12 +99,15 @@ class Accounts:
 
         Raises:
             AccountError: No such account for this key.
+            ClientStateError: The client is closed, or belongs to another event loop.
         """
-        record = self._session.book.record(account_id)
+        session = self._session
+        session.check_usable()
+        record = session.book.record(account_id)
         if record is not None:
             return record
         try:
-            return await self._session.book.look_up_account(account_id, self._session.call)
+            return await session.book.look_up_account(account_id, session.call, session)
         except NotFoundError as problem:
             raise unknown_account(account_id) from problem
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from threecommas_async import errors
+from threecommas_async import endpoints, errors
 from threecommas_async.batch import closing as verdicts
 from threecommas_async.batch import follow, sweep
 from threecommas_async.batch.engine import Batch, check_options, make_report
@@ -89,8 +89,7 @@ class SmartTrades(SmartTradeCalls):
             deadline: Seconds after which nothing more is sent. What is in flight then is let finish for 10 s.
             dry_run: Order nothing and return the plan: what would be closed, cancelled or left alone, and
                 ``floor``, the seconds that the request limit takes for it. Ids are looked up first, by pages.
-                What the client was told not to do (``mode``, ``read_only``) is not asked: a trade that it
-                would refuse is in the plan like any other.
+                What the client was told not to do (``mode``, ``read_only``) is ``REFUSED`` there, too.
             wait: Follow the trades to their end: until the deadline, or for 10 minutes.
             on_progress: Called after each verdict with the number of verdicts so far, the number of trades
                 (None if the iterable does not know) and the `Outcome`; what is left when the batch stops is
@@ -534,12 +533,24 @@ class SmartTrades(SmartTradeCalls):
 
         unread = {item.id for item in items if item.id and item.seen is None}
         found = await follow.find(self._view(errand), unread, see)
-        outcomes = tuple(verdicts.plan(item, seen, found.problems, on_unfilled=on_unfilled) for item in items)
+        outcomes = tuple(
+            self._held_back(verdicts.plan(item, seen, found.problems, on_unfilled=on_unfilled))
+            for item in items
+        )
         once = {outcome.id: outcome for outcome in outcomes}
         needed = sum(map(verdicts.requests_of, once.values()))
         limit = self._session.limiter.limit
         report = make_report(outcomes, self._session.clock() - began, errand, limit)
         return replace(report, floor=limit.floor(needed), dry_run=True)
+
+    def _held_back(self, outcome: Outcome) -> Outcome:
+        """Return the verdict of a plan, refused where the client was told not to do that."""
+        if outcome.id is None or not verdicts.requests_of(outcome):
+            return outcome
+        cancels = outcome.verdict is Verdict.WOULD_CANCEL
+        row = endpoints.CANCEL_SMART_TRADE if cancels else endpoints.CLOSE_BY_MARKET
+        refusal = self._session.objection(row, {"id": outcome.id})
+        return outcome if refusal is None else Outcome(outcome.id, Verdict.REFUSED, outcome.trade, refusal)
 
     async def _follow(self, report: BatchReport, errand: Errand, deadline: float | None) -> BatchReport:
         """Follow what a batch has closed or cancelled to its end."""

@@ -231,14 +231,15 @@ class SmartTradeCalls:
             check_rules: Hold the order against the steps and bounds of its market, too, with `MarketRules`.
                 The first time that takes two requests, each with a ``timeout`` of its own: for the account
                 (the key needs ``ACCOUNTS_READ``) and for the rates, which are then kept for a while. An order
-                whose reference was asked for before is not checked again.
+                whose reference has been sent already, or may have been, is not checked again.
 
         Raises:
-            MarketRulesError: With ``check_rules``: the market would refuse the order, its account does not
-                support SmartTrades, or the rules cannot be found out. The order was not sent.
+            MarketRulesError: With ``check_rules``: the market would refuse the order, or its rules cannot be
+                found out; nothing was sent.
             ValueError: The order breaks documented rules, the reference cannot be used, belongs to another
                 order, or does not fit into the note; nothing was sent.
-            AccountError: The account was read before and takes no SmartTrades; nothing was sent.
+            AccountError: The account was read, now or before, and takes no SmartTrades, or the key has no
+                such account; nothing was sent.
             InvalidRequestError: The order was refused; ``attributes`` say which value and why.
             PermissionDeniedError: The account is not yours, or the key may not trade.
             OutcomeUnknownError: The answer was lost, and looking for the order, if it has a reference, could
@@ -252,7 +253,8 @@ class SmartTradeCalls:
         self._session.book.check_smart_trading(order.account_id)
         if reference is None:
             return await self._session.call(endpoints.CREATE_SMART_TRADE, body=order)
-        return await created.place(self._session, self._references.placement(order, reference))
+        placement = self._references.placement(order, reference, keep=not self._session.is_dry)
+        return await created.place(self._session, placement)
 
     async def find_created(self, error: OutcomeUnknownError, /) -> tuple[SmartTrade, ...]:
         """List the trades that a `create` may have made whose answer was lost.
