@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,13 +29,6 @@ STAGES: dict[str, dict[str, Any]] = {
 """Arguments of the sandbox that the blocks of a page run against; an empty one where none are given."""
 
 
-class Journal:
-    """A bot's own record of orders: the README has one, whatever it is made of."""
-
-    def add(self, *_: object) -> None: ...
-    def done(self, *_: object) -> None: ...
-
-
 def given(sandbox: Sandbox, client: ThreeCommas) -> dict[str, Any]:
     """The names that a page has to begin with, as docs/index.md says."""
     credentials = sandbox.credentials()
@@ -57,17 +48,7 @@ def also(page: str) -> dict[str, Any]:
     """What the README takes for granted, for the sake of its length."""
     if page != "README.md":
         return {}
-    names = {name: getattr(threecommas_async, name) for name in threecommas_async.__all__}
-    now = datetime.now(UTC)
-    return names | {
-        "asyncio": asyncio,
-        "datetime": datetime,
-        "timedelta": timedelta,
-        "UTC": UTC,
-        "journal": Journal(),
-        "reference": "alert-4712",
-        "written_at": now,
-    }
+    return {name: getattr(threecommas_async, name) for name in threecommas_async.__all__}
 
 
 def environment(sandbox: Sandbox) -> dict[str, str]:
