@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from threecommas_async import Outcome, SmartTrade, ThreeCommas
     from threecommas_async.batch import Batch
     from threecommas_async.batch.closing import OnUnfilled
-    from threecommas_async.batch.engine import OnProgress
     from threecommas_async.batch.items import ClosingOrder
+    from threecommas_async.batch.progress import OnProgress
     from threecommas_async.sandbox.faults import AnyFault
 
 How = Literal["close_many", "closing", "close_all", "cancel_many"]

@@ -3,8 +3,8 @@
 from threecommas_async.attempt import Attempt
 from threecommas_async.batch import Batch, BatchReport, Outcome, Totals, Verdict
 from threecommas_async.batch.closing import OnUnfilled
-from threecommas_async.batch.engine import OnProgress
 from threecommas_async.batch.items import ClosingOrder, IdsOrTrades
+from threecommas_async.batch.progress import OnProgress
 from threecommas_async.client import Mode, ThreeCommas
 from threecommas_async.endpoints import Endpoint, Permission, Replay
 from threecommas_async.errors import (

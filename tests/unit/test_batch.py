@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
 
     from threecommas_async.batch.closing import OnUnfilled
-    from threecommas_async.batch.engine import OnProgress
     from threecommas_async.batch.items import ClosingOrder, IdsOrTrades
+    from threecommas_async.batch.progress import OnProgress
 
 
 def trade(id: int, state: str = "waiting_targets") -> SmartTrade:

@@ -12,11 +12,11 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
 from functools import partial
-from inspect import isawaitable
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from threecommas_async import errors
 from threecommas_async.batch.items import Item
+from threecommas_async.batch.progress import OnProgress, Teller, is_cancelled
 from threecommas_async.batch.report import BatchReport, Outcome, Verdict, lighten
 
 if TYPE_CHECKING:
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from threecommas_async.batch.items import Read, Source
     from threecommas_async.errand import Errand
     from threecommas_async.limits import RateLimit
-
-OnProgress = Callable[[int, int | None, Outcome], object]
-"""Called with the number of verdicts so far, the number of items (None if unknown) and the verdict."""
 
 GRACE: Final = 10.0
 """Seconds in which what is in flight may finish when a batch is cancelled."""
@@ -83,17 +80,12 @@ class Batch(AsyncIterator[Outcome]):
         self._limit = limit
         self._concurrency = concurrency
         self._deadline = deadline
-        self._on_progress = on_progress
+        self._teller = Teller(on_progress)
         self._lost = lost
         self._clock = clock
         self._entrance = asyncio.Lock()
         self._turnstile = asyncio.Lock()
-        self._untold: deque[tuple[int, Outcome]] = deque()
-        self._teller: asyncio.Task[None] | None = None
-        self._news = asyncio.Event()
-        self._is_settled = False
         self._outcomes: list[Outcome | Item] = []  # An item until it has its verdict.
-        self._told = 0
         self._running: dict[int, list[int]] = {}
         self._settled: dict[int, Outcome] = {}
         self._source_error: BaseException | None = None
@@ -184,8 +176,7 @@ class Batch(AsyncIterator[Outcome]):
             self._total = len(items)
             self._items = iter(items)
             self._concurrency = min(self._concurrency, self._total)
-        if self._on_progress is not None:
-            self._teller = asyncio.create_task(self._tell_all(self._on_progress))
+        self._teller.begin(self._total)
         for _ in range(self._concurrency):
             worker = asyncio.create_task(self._work())
             worker.add_done_callback(lambda _: self._changed.set())
@@ -202,7 +193,7 @@ class Batch(AsyncIterator[Outcome]):
         cancelled = not self._is_cut_off and any(worker.cancelled() for worker in self._workers)
         await self._skip_the_rest(errors.BatchStoppedError("the batch was cancelled"))
         try:
-            await self._end_telling(GRACE)
+            await self._teller.end(GRACE)
         except asyncio.CancelledError as late:
             raise late from self._cancelled()
         for worker in self._workers:
@@ -245,15 +236,13 @@ class Batch(AsyncIterator[Outcome]):
         try:
             if self._workers:
                 await asyncio.wait(self._workers, timeout=GRACE)
-            await self._end_telling(ends_at - clock())
+            await self._teller.end(ends_at - clock())
         finally:
-            tasks = [*self._workers, *([self._teller] if self._teller else [])]
-            self._is_cut_off = True
-            for task in tasks:
-                task.cancel()
+            self._cut()
+            self._teller.cut_off()
             try:
-                if tasks:
-                    await asyncio.wait(tasks, timeout=GRACE)
+                if self._workers:
+                    await asyncio.wait(self._workers, timeout=GRACE)
             finally:
                 await self._skip_the_rest(reason)
 
@@ -331,43 +320,7 @@ class Batch(AsyncIterator[Outcome]):
             self._verdicts += [outcome] * times
             self._changed.set()
         for _ in range(times):
-            self._told += 1
-            if self._on_progress is not None:
-                self._untold.append((self._told, outcome))
-                self._news.set()
-
-    async def _tell_all(self, on_progress: OnProgress) -> None:
-        """Tell of one verdict after the other; however slow that is, no worker waits for it."""
-        while self._untold or not self._is_settled:
-            if self._untold:
-                await self._tell(on_progress, *self._untold.popleft())
-            else:
-                self._news.clear()
-                await self._news.wait()
-
-    async def _end_telling(self, grace: float) -> None:
-        if self._teller is None:
-            return
-        self._is_settled = True
-        self._news.set()
-        try:
-            await asyncio.wait([self._teller], timeout=max(grace, 0.0))
-        finally:
-            if not self._teller.done():
-                self._teller.cancel()
-                _log.warning(
-                    "on_progress is too slow: it was not told of the last %d verdicts", len(self._untold)
-                )
-
-    async def _tell(self, on_progress: OnProgress, done: int, outcome: Outcome) -> None:
-        try:
-            told = on_progress(done, self._total, outcome)
-            if isawaitable(told):
-                await told
-        except (Exception, asyncio.CancelledError):
-            if is_cancelled():
-                raise
-            _log.exception("on_progress raised; the batch goes on")
+            self._teller.tell(outcome)
 
     async def _try(self, item: Item) -> Outcome:
         if item.fault is not None:
@@ -450,12 +403,6 @@ def make_report(
         retries=errand.retries,
         rate_limited=errand.rate_limited,
     )
-
-
-def is_cancelled() -> bool:
-    """Whether this task is being cancelled: a `CancelledError` may also come from something it awaits."""
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
 
 
 def is_duration(seconds: object) -> bool:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
     from datetime import datetime
 
-    from threecommas_async.batch.engine import OnProgress
     from threecommas_async.batch.items import ClosingOrder
     from threecommas_async.errand import Errand
     from threecommas_async.models.decoding import Page
@@ -138,28 +137,6 @@ async def survey(
                     ranked.append((row.rank, row.item))
     found.items = in_order(ranked)
     return found
-
-
-class Progress:
-    """Tells of the verdicts of all rounds as if they were of one batch.
-
-    Args:
-        on_progress: Told of each verdict.
-    """
-
-    def __init__(self, on_progress: OnProgress) -> None:
-        self._on_progress = on_progress
-        self._known: set[int] = set()
-        self._told: set[int] = set()
-
-    def begin(self, items: Iterable[Item]) -> None:
-        """Begin a round."""
-        self._known |= {item.id for item in items}
-
-    def __call__(self, _done: int, _total: int | None, outcome: Outcome) -> object:
-        """Tell of a verdict; that on the same trade in a later round is no further one."""
-        self._told.add(outcome.id or 0)
-        return self._on_progress(len(self._told), len(self._known), outcome)
 
 
 class Sweep:

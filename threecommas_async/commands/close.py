@@ -21,7 +21,7 @@ from threecommas_async.resources.smart_trades import Kind
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from threecommas_async.batch.engine import OnProgress
+    from threecommas_async.batch.progress import OnProgress
     from threecommas_async.batch.report import Outcome
 
 _FILTERS: Final = ("account_id", "pair", "type", "base", "quote", "from_", "to")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from threecommas_async.batch import BatchReport
-    from threecommas_async.batch.engine import OnProgress
+    from threecommas_async.batch.progress import OnProgress
     from threecommas_async.models.smart_trade import SmartTrade
 
 LATENCY: Final = (0.02, 0.08)

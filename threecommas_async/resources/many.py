@@ -15,6 +15,7 @@ from threecommas_async.batch import closing as verdicts
 from threecommas_async.batch import follow, sweep
 from threecommas_async.batch.engine import Batch, check_options, make_report
 from threecommas_async.batch.items import Item, check_iterable, check_order, each, read_items
+from threecommas_async.batch.progress import Progress
 from threecommas_async.batch.report import BatchReport, Outcome, Verdict
 from threecommas_async.errand import Deeds, Errand
 from threecommas_async.models import rules
@@ -29,8 +30,8 @@ if TYPE_CHECKING:
     from typing import Self
 
     from threecommas_async.batch.closing import OnUnfilled
-    from threecommas_async.batch.engine import OnProgress
     from threecommas_async.batch.items import ClosingOrder, IdsOrTrades, Read, Source
+    from threecommas_async.batch.progress import OnProgress
     from threecommas_async.resources.smart_trades import Kind
 
 T = TypeVar("T")
@@ -235,7 +236,7 @@ class SmartTrades(SmartTradeCalls):
         async def read(items: Sequence[Item]) -> Sequence[Item]:
             return items
 
-        progress = None if on_progress is None else sweep.Progress(on_progress)
+        progress = None if on_progress is None else Progress(on_progress)
 
         async def close(items: list[Item]) -> BatchReport:
             if progress is not None:
