@@ -265,7 +265,7 @@ class OutcomeUnknownError(TransportError):
         self.request = request
         self.sent_at = sent_at
         self.lost_at = lost_at
-        self.__notes__ = []  # Python makes it with the first note only, and handlers print it.
+        self.__notes__: list[str] = []  # Python makes it with the first note only, and handlers print it.
 
     @property
     def settled_at(self) -> datetime | None:
