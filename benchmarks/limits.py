@@ -33,7 +33,7 @@ class Permits(Protocol):
     """What a call asks before it is sent, and tells when it is answered."""
 
     async def acquire(self) -> None: ...
-    async def release(self) -> None: ...
+    def release(self) -> None: ...
 
 
 class Exits:
@@ -45,8 +45,8 @@ class Exits:
     async def acquire(self) -> None:
         await self._limiter.acquire(is_exit=True)
 
-    async def release(self) -> None:
-        await self._limiter.release()
+    def release(self) -> None:
+        self._limiter.release()
 
 
 class Bucket:
@@ -58,7 +58,7 @@ class Bucket:
     async def acquire(self) -> None:
         await self._bucket.acquire()
 
-    async def release(self) -> None:
+    def release(self) -> None:
         pass
 
 
@@ -88,7 +88,7 @@ async def send(
         await asyncio.sleep(way_in)
         window.judge(loop.time())
         await asyncio.sleep(total - way_in)
-        await permits.release()
+        permits.release()
 
     await asyncio.gather(*(one() for _ in range(calls)))
     return window.worst_window(), window.counts[429] + window.counts[418], loop.time()
@@ -102,7 +102,7 @@ async def take(waiters: int, limiter: Limiter | None) -> float:
             await asyncio.sleep(0)
         else:
             await limiter.acquire()
-            await limiter.release()
+            limiter.release()
 
     began = time.process_time()
     await asyncio.gather(*(one() for _ in range(waiters)))

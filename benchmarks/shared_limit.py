@@ -31,15 +31,15 @@ class MarginOnly(SharedLimiter):
         await super().acquire(is_exit=is_exit, max_wait=max_wait)
         self._permits.take_back(0.0, answered=False, is_away=False)
 
-    async def release(self, *, answered: bool = True) -> None:
+    def release(self, *, answered: bool = True) -> None:
         pass
 
 
 class StampedEach(SharedLimiter):
     """Tells the store of each answer as soon as it is in."""
 
-    async def release(self, *, answered: bool = True) -> None:
-        await super().release(answered=answered)
+    def release(self, *, answered: bool = True) -> None:
+        super().release(answered=answered)
         self._urgent = True
         self._wake.set()
 
@@ -84,7 +84,7 @@ async def measure(name: str, server: Valkey) -> Result:
             await asyncio.sleep(latency / SPEED)
             arrivals.append(now())
             await asyncio.sleep(0.02 / SPEED)
-            await limiter.release()
+            limiter.release()
 
     visits, began = server.calls(), now()
     await asyncio.gather(*(work(limiter) for limiter in limiters for _ in range(TASKS)))

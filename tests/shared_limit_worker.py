@@ -32,7 +32,7 @@ async def work(limiter: SharedLimiter, port: int, until: float, jitter: random.R
                 if not await reader.read(1):
                     return
             finally:
-                await limiter.release()
+                limiter.release()
     finally:
         writer.close()
 

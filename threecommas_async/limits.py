@@ -121,7 +121,7 @@ class Pacer(Protocol):
     async def acquire(self, *, is_exit: bool = False, max_wait: float | None = None) -> None:
         """Wait for the permit to send one request; see `Limiter.acquire`."""
 
-    async def release(self, *, answered: bool = True) -> None:
+    def release(self, *, answered: bool = True) -> None:
         """Take back the permit of a request whose answer is in or given up; see `Limiter.release`."""
 
     def pause(self, seconds: float) -> None:
@@ -217,7 +217,7 @@ class Limiter:
             retry_after=wait,
         )
 
-    async def release(self, *, answered: bool = True) -> None:
+    def release(self, *, answered: bool = True) -> None:
         """Start the period of a permit: once for each `acquire`, when the answer is in or given up.
 
         Args:

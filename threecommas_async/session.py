@@ -401,7 +401,7 @@ class Session:
                 )
                 return outcome
             finally:
-                await self._limiter.release(answered=type(outcome) is wire.Response and outcome.status != 429)
+                self._limiter.release(answered=type(outcome) is wire.Response and outcome.status != 429)
                 elapsed = self._clock() - began
                 deadline.left -= elapsed
                 if self._errand is not None:

@@ -137,7 +137,7 @@ async def test_a_pause_holds_for_all_and_then_one_tries(store: Valkey, key: str)
     limit = RateLimit(requests=10, period=3, lockout=5)
     first, second, third = (SharedLimiter(store.url, key, limit=limit, share=0.3) for _ in range(3))
     await first.acquire()
-    await first.release(answered=False)
+    first.release(answered=False)
     first.pause(0.8)
     first.pause(0.1)
     await asyncio.sleep(0.05)
@@ -149,7 +149,7 @@ async def test_a_pause_holds_for_all_and_then_one_tries(store: Valkey, key: str)
     async def send(limiter: SharedLimiter, *, answered: bool) -> None:
         await limiter.acquire()
         sent.append(time.monotonic() - began)
-        await limiter.release(answered=answered)
+        limiter.release(answered=answered)
 
     await asyncio.gather(send(second, answered=False), send(third, answered=False))
     # Nobody before the pause ends; then one by one, a margin apart.
@@ -178,7 +178,7 @@ async def test_exits_have_a_reserve_and_go_first(store: Valkey, key: str) -> Non
     ours, theirs = (SharedLimiter(store.url, key, limit=limit, share=0.5) for _ in range(2))
     for limiter in [ours, theirs] * 9:
         assert await timed(limiter) < 0.5
-        await limiter.release()
+        limiter.release()
     with pytest.raises(LimitWaitError):
         await theirs.acquire(max_wait=0.2)
     assert await timed(ours, is_exit=True) < 0.5
@@ -223,7 +223,7 @@ async def test_cancelled_waiters_cost_nothing(store: Valkey, key: str) -> None:
     ends = await asyncio.gather(*waiters, return_exceptions=True)
     sent = ends.count(None)
     for _ in range(sent):
-        await limiter.release()
+        limiter.release()
     began = time.monotonic()
     await asyncio.gather(*(limiter.acquire() for _ in range(20 - sent)))
     assert time.monotonic() - began < 0.7
@@ -237,7 +237,7 @@ async def test_a_frozen_store_is_left_within_a_second(tmp_path: Path, key: str) 
     limiter = SharedLimiter(server.url, key, limit=RateLimit(requests=8, period=1, lockout=5), share=0.5)
     try:
         await limiter.acquire()
-        await limiter.release()
+        limiter.release()
         server.freeze()
         with pytest.raises(LimitWaitError) as caught:
             await limiter.acquire(max_wait=0.4)
@@ -247,7 +247,7 @@ async def test_a_frozen_store_is_left_within_a_second(tmp_path: Path, key: str) 
         await asyncio.gather(*(fresh.acquire() for _ in range(4)))
         assert time.monotonic() - began < 1
         for _ in range(4):
-            await fresh.release()
+            fresh.release()
         await asyncio.sleep(1)
         assert fresh.snapshot().free == 4
         await fresh.acquire(max_wait=0)
@@ -282,7 +282,7 @@ async def suffer(server: Valkey, stop: Callable[[], object], start: Callable[[],
             if limiter._away:
                 seen.alone.append(seen.arrivals[-1])
             await asyncio.sleep(0.002)
-            await limiter.release()
+            limiter.release()
 
     async def watch() -> None:
         await asyncio.sleep(1.2)
@@ -384,7 +384,7 @@ async def test_a_share_that_is_all_in_flight_goes_on_by_itself(key: str) -> None
     async def call() -> None:
         await limiter.acquire()
         await asyncio.sleep(0.02)
-        await limiter.release()
+        limiter.release()
 
     async with asyncio.timeout(3):
         await asyncio.gather(*(call() for _ in range(8)))
@@ -395,7 +395,7 @@ async def test_a_call_that_meets_a_close_does_not_wait_for_ever(store: Valkey, k
     for turns in range(12):
         limiter = SharedLimiter(store.url, f"{key}{turns}", share=1)
         await limiter.acquire()
-        await limiter.release()
+        limiter.release()
         closing = asyncio.create_task(limiter.close())
         for _ in range(turns):
             await asyncio.sleep(0)
@@ -411,7 +411,7 @@ def test_a_limiter_says_that_it_serves_another_loop(store: Valkey, key: str) -> 
 
     async def use() -> None:
         await limiter.acquire()
-        await limiter.release()
+        limiter.release()
         await limiter.close()
 
     asyncio.run(use())

@@ -87,7 +87,7 @@ async def carry_out(plan: Plan) -> Record:
             await asyncio.sleep(caller.way_back)
         finally:
             record.ended[number] = loop.time()
-            await limiter.release(answered=caller.answered)
+            limiter.release(answered=caller.answered)
 
     async def come(number: int, caller: Caller) -> None:
         # Whoever comes at the same instant comes in the order of the numbers.

@@ -31,7 +31,7 @@ async def send(limiter: Limiter, arrivals: list[float], *, out: float, back: flo
         arrivals.append(asyncio.get_running_loop().time())
         await asyncio.sleep(back)
     finally:
-        await limiter.release()
+        limiter.release()
 
 
 def test_the_published_limit_is_a_hundred_a_minute() -> None:
@@ -89,7 +89,7 @@ def test_a_permit_counts_from_its_release() -> None:
         limiter = Limiter(RateLimit(requests=1, period=10, lockout=1))
         await limiter.acquire()
         await asyncio.sleep(7)
-        await limiter.release()
+        limiter.release()
         await limiter.acquire()
         return asyncio.get_running_loop().time()
 
@@ -102,7 +102,7 @@ def test_permits_are_handed_out_in_the_order_of_asking() -> None:
     async def one(limiter: Limiter, number: int) -> None:
         await limiter.acquire()
         order.append(number)
-        await limiter.release()
+        limiter.release()
 
     async def main() -> None:
         limiter = Limiter(RateLimit(requests=3, period=5, lockout=1))
@@ -118,14 +118,14 @@ def test_nobody_overtakes_a_waiter_at_the_moment_a_permit_comes_back() -> None:
     async def one(limiter: Limiter, name: str) -> None:
         await limiter.acquire()
         order.append(name)
-        await limiter.release()
+        limiter.release()
 
     async def main() -> None:
         limiter = Limiter(RateLimit(requests=1, period=5, lockout=1))
         await limiter.acquire()
         waiter = asyncio.create_task(one(limiter, "first"))
         await asyncio.sleep(1)
-        await limiter.release()
+        limiter.release()
         await one(limiter, "second")
         await waiter
 
@@ -173,7 +173,7 @@ def test_nobody_is_let_through_during_a_pause_and_a_shorter_one_does_not_end_it(
     async def one(limiter: Limiter) -> None:
         await limiter.acquire()
         times.append(asyncio.get_running_loop().time())
-        await limiter.release()
+        limiter.release()
 
     async def main() -> None:
         limiter = Limiter(RateLimit(requests=5, period=10, lockout=1))
@@ -193,7 +193,7 @@ def test_max_wait_refuses_at_once_and_queues_nothing() -> None:
         limiter = Limiter(RateLimit(requests=2, period=10, lockout=1))
         for _ in range(2):
             await limiter.acquire()
-            await limiter.release()
+            limiter.release()
         with pytest.raises(LimitWaitError) as caught:
             await limiter.acquire(max_wait=9)
         assert caught.value.retry_after == pytest.approx(10)
@@ -208,7 +208,7 @@ def test_max_wait_holds_against_a_pause_that_begins_later() -> None:
     async def main() -> float:
         limiter = Limiter(RateLimit(requests=1, period=10, lockout=1))
         await limiter.acquire()
-        await limiter.release()
+        limiter.release()
         waiter = asyncio.create_task(limiter.acquire(max_wait=12))
         await asyncio.sleep(5)
         limiter.pause(300)
@@ -246,7 +246,7 @@ def test_an_exit_that_comes_while_500_reads_wait_gets_the_very_next_permit() -> 
     async def one(limiter: Limiter, name: str, *, is_exit: bool) -> None:
         await limiter.acquire(is_exit=is_exit)
         granted.append(name)
-        await limiter.release()
+        limiter.release()
 
     async def main() -> None:
         limiter = Limiter(RateLimit(requests=100, period=60, lockout=300), reserve=0)
@@ -267,12 +267,12 @@ def test_the_reserve_is_for_exits_alone() -> None:
         for _ in range(91):
             await limiter.acquire()
             reads.append(loop.time())
-            await limiter.release()
+            limiter.release()
             if len(reads) == 90:
                 for _ in range(10):
                     await limiter.acquire(is_exit=True)
                     assert loop.time() < 0.001
-                    await limiter.release()
+                    limiter.release()
         return reads
 
     reads = virtual_time.run(main())
@@ -316,7 +316,7 @@ def test_after_a_pause_one_request_at_a_time_goes_out_until_one_is_answered() ->
             await limiter.acquire()
             sent.append(asyncio.get_running_loop().time())
             await asyncio.sleep(1)
-            await limiter.release(answered=next(answers, True))
+            limiter.release(answered=next(answers, True))
 
         limiter.pause(10)
         await asyncio.gather(*(one() for _ in range(6)))
@@ -331,13 +331,13 @@ def test_what_was_sent_before_a_pause_does_not_prove_that_it_is_over() -> None:
         await limiter.acquire()
         limiter.pause(10)
         await asyncio.sleep(5)
-        await limiter.release(answered=True)
+        limiter.release(answered=True)
         await asyncio.sleep(6)
         await limiter.acquire()
         second = asyncio.create_task(limiter.acquire())
         await asyncio.sleep(3)
         assert not second.done()
-        await limiter.release(answered=True)
+        limiter.release(answered=True)
         await second
         return asyncio.get_running_loop().time()
 
@@ -352,7 +352,7 @@ def test_a_pause_that_begins_while_a_probe_is_out_leaves_nobody_waiting() -> Non
         waiter = asyncio.create_task(limiter.acquire())
         await asyncio.sleep(1)
         limiter.pause(10)
-        await limiter.release(answered=False)
+        limiter.release(answered=False)
         await waiter
         return asyncio.get_running_loop().time()
 
@@ -371,7 +371,7 @@ def test_a_snapshot_says_how_the_limit_is_being_used() -> None:
             None,
         )
         await limiter.acquire()
-        await limiter.release()
+        limiter.release()
         await limiter.acquire()
         assert (limiter.snapshot().used, limiter.snapshot().free) == (2, 1)
         await limiter.acquire()
@@ -391,7 +391,7 @@ def test_a_snapshot_names_instants() -> None:
     async def main() -> tuple[float, float]:
         limiter = Limiter(RateLimit(requests=1, period=60, lockout=300))
         await limiter.acquire()
-        await limiter.release()
+        limiter.release()
         limiter.pause(90)
         seen, now = limiter.snapshot(), datetime.now(UTC)
         assert seen.next_free_at is not None
@@ -429,7 +429,7 @@ def test_a_thousand_calls_with_stragglers_take_the_floor_at_a_strict_server() ->
             await asyncio.sleep(way_in)
             window.judge(loop.time())
             await asyncio.sleep(total - way_in)
-            await limiter.release()
+            limiter.release()
 
         await asyncio.gather(*(one() for _ in range(1000)))
         return window.counts, window.worst_window(), loop.time()

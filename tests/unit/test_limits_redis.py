@@ -88,7 +88,7 @@ async def send(limiter: SharedLimiter, arrivals: list[float], *, out: float = 0.
         arrivals.append(asyncio.get_running_loop().time())
         await asyncio.sleep(back)
     finally:
-        await limiter.release()
+        limiter.release()
 
 
 def now() -> float:
@@ -118,7 +118,7 @@ def test_the_share_is_at_least_one_request() -> None:
     async def main() -> None:
         limiter = shared(Gone(), requests=5, share=0.1)
         await limiter.acquire()
-        await limiter.release()
+        limiter.release()
         with pytest.raises(LimitWaitError):
             await limiter.acquire(max_wait=59)
         await limiter.acquire(max_wait=60)
@@ -132,7 +132,7 @@ def test_after_a_loss_the_share_opens_when_what_the_others_sent_has_left_the_win
         store = Answering()
         limiter = shared(store)
         await limiter.acquire()
-        await limiter.release()
+        limiter.release()
         await asyncio.sleep(30)
         store.is_gone = True
         await limiter.acquire()
@@ -191,14 +191,14 @@ def test_silence_is_asked_for_when_the_store_is_back(
         store = Answering()
         limiter = shared(store)
         await limiter.acquire()
-        await limiter.release()
+        limiter.release()
         store.is_gone = True
         with pytest.raises(LimitWaitError):
             await limiter.acquire(max_wait=1)
         if sent_at:
             await asyncio.sleep(sent_at - now())
             await limiter.acquire()
-            await limiter.release()
+            limiter.release()
         await asyncio.sleep(back_at - now())
         store.is_gone = False
         before = len(store.visits)
@@ -215,7 +215,7 @@ def test_exits_go_ahead_of_waiting_reads_and_have_the_reserve_of_the_share() -> 
     async def one(limiter: SharedLimiter, name: str) -> None:
         await limiter.acquire(is_exit=name == "exit")
         order.append(f"{name} {now():.0f}")
-        await limiter.release()
+        limiter.release()
 
     async def main() -> None:
         limiter = shared(Gone(), requests=40, reserve=4)
@@ -232,7 +232,7 @@ def test_after_a_pause_one_request_at_a_time_goes_out_until_one_is_answered() ->
     async def one(limiter: SharedLimiter, *, answered: bool) -> None:
         await limiter.acquire()
         times.append(now())
-        await limiter.release(answered=answered)
+        limiter.release(answered=answered)
 
     async def main() -> None:
         limiter = shared(Gone())
@@ -250,7 +250,7 @@ def test_whoever_is_cancelled_with_a_permit_gives_it_back() -> None:
     async def main() -> None:
         limiter = shared(Gone(), requests=4)
         await limiter.acquire()
-        await limiter.release()
+        limiter.release()
         waiter = asyncio.create_task(limiter.acquire())
         await asyncio.sleep(59)
         limiter._share.shut(-math.inf)

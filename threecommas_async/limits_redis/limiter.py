@@ -196,7 +196,7 @@ class SharedLimiter:
                 raise self._too_far(self.expected_wait(is_exit=is_exit)) from None
             raise
 
-    async def release(self, *, answered: bool = True) -> None:
+    def release(self, *, answered: bool = True) -> None:
         """Take back the permit of a request: once for each `acquire`, when its answer is in or given up.
 
         Never waits for the store.
