@@ -15,7 +15,7 @@ from threecommas_async import errors, retry, wire
 from threecommas_async.attempt import Attempt, Deadline, Finder
 from threecommas_async.endpoints import Endpoint, Replay
 from threecommas_async.gate import Gate
-from threecommas_async.guard import Guard, check_preview
+from threecommas_async.guard import PREVIEWING, Guard, check_preview
 from threecommas_async.mode import AccountBook
 from threecommas_async.models.decoding import Page
 from threecommas_async.recording import Recorder
@@ -236,9 +236,10 @@ class Session:
             ThreeCommasError: See `threecommas_async.errors`.
         """
         self._gate.check()
-        if endpoint.replay is not _SAFE and (guard := self._guard_of(endpoint, confirm)) is not None:
+        is_undecided = endpoint.replay is not _SAFE and confirm is None
+        if is_undecided and (self._guard is not None or PREVIEWING.get()):
             return await self._guarded(
-                guard, endpoint, path=path, query=query, body=body, finder=finder, deadline=deadline
+                endpoint, path=path, query=query, body=body, finder=finder, deadline=deadline
             )
         request = wire.build(
             endpoint,
@@ -249,8 +250,7 @@ class Session:
             query=query,
             body=body,
         )
-        history = History(endpoint, request, body)
-        history.confirm = confirm
+        history = History(endpoint, request, body, confirm)
         deadline = deadline or Deadline(self._timeout)
         # An attempt that may be followed by a look or by another one leaves half of the time to it.
         share = 1.0 if finder is None and endpoint.replay is _ONCE else 0.5
@@ -258,41 +258,33 @@ class Session:
             max_wait = self._fresh(finder) if history.may_have_acted else self._max_wait
             outcome = await self._attempt(history, deadline, share, max_wait=max_wait)
             history.sent = False
-            if self.recorder.is_on and isinstance(outcome, wire.Response):
-                self.recorder.record(request, outcome)
             if isinstance(outcome, Failure):
                 fault: Fault = outcome
-            elif outcome.status == 204 and endpoint.read_back:
-                value = await self._read_accepted(history, endpoint.read_back, path or {}, deadline)
-                return self._done(endpoint, value)
-            elif 200 <= outcome.status < 300:
-                try:
-                    value = wire.read(endpoint, request, outcome, path=path)
-                except errors.DecodeError as error:
-                    fault = error
-                else:
-                    self._budget.give()
-                    self._notice(endpoint, value)
-                    return self._done(endpoint, value)
             else:
-                fault = wire.refusal(endpoint, request, outcome, now=self._now())
+                if self.recorder.is_on:
+                    self.recorder.record(request, outcome)
+                if outcome.status == 204 and endpoint.read_back:
+                    value = await self._read_accepted(history, endpoint.read_back, path or {}, deadline)
+                    return self._done(endpoint, value)
+                if 200 <= outcome.status < 300:
+                    try:
+                        value = wire.read(endpoint, request, outcome, path=path)
+                    except errors.DecodeError as error:
+                        fault = error
+                    else:
+                        self._budget.give()
+                        self._notice(endpoint, value)
+                        return self._done(endpoint, value)
+                else:
+                    fault = wire.refusal(endpoint, request, outcome, now=self._now())
             found = await self._recover(
                 history, fault, finder or self._finder(endpoint, path or {}), deadline
             )
             if found is not None:
                 return self._done(endpoint, found)
 
-    def _guard_of(self, endpoint: Endpoint[T], confirm: Callable[[], None] | None) -> Guard | None:
-        """Return who decides whether a write may be sent; None if that is decided."""
-        if confirm is not None:
-            return None
-        if not self._dry_run:
-            check_preview(endpoint)
-        return self._guard
-
     async def _guarded(
         self,
-        guard: Guard,
         endpoint: Endpoint[T],
         *,
         path: Mapping[str, int] | None,
@@ -302,6 +294,9 @@ class Session:
         deadline: Deadline | None,
     ) -> T:
         """Make a call that changes something, if the guard lets it through."""
+        if not self._dry_run:
+            check_preview(endpoint)
+        guard = self._guard or Guard()
         signed = wire.build(
             endpoint,
             self._credentials,
@@ -378,7 +373,8 @@ class Session:
     async def _attempt(
         self, history: History, deadline: Deadline, share: float, *, max_wait: float | None
     ) -> wire.Response | Failure:
-        asked = self._clock()
+        is_watched = self._on_attempt is not None or _attempts_log.isEnabledFor(logging.DEBUG)
+        asked = self._clock() if is_watched else 0.0
         outcome: wire.Response | Failure | None = None
         try:
             is_exit = self._is_exit or history.endpoint.is_exit
@@ -407,7 +403,7 @@ class Session:
                 if self._errand is not None:
                     status = outcome.status if isinstance(outcome, wire.Response) else None
                     self._errand.count(attempt=history.attempts, status=status)
-                if self._on_attempt is not None or _attempts_log.isEnabledFor(logging.DEBUG):
+                if is_watched:
                     self._tell(history, outcome, waited=began - asked, elapsed=elapsed)
         except errors.ThreeCommasError as stopped:
             # Nothing more can be sent: what is known of the earlier attempts is the answer.

@@ -15,7 +15,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
-from aiohttp import hdrs
 from yarl import URL
 
 from threecommas_async.errors import ClientStateError
@@ -92,13 +91,15 @@ class Transport:
         proxy: URL of an HTTP proxy, checked by `read_proxy`. Those of the environment are not used.
     """
 
-    __slots__ = ("_borrowed", "_origin", "_own", "_proxy", "_tracing")
+    __slots__ = ("_borrowed", "_origin", "_own", "_proxy", "_skipped", "_tracing")
 
     def __init__(self, base_url: URL, *, session: aiohttp.ClientSession | None, proxy: URL | None) -> None:
         if session is not None and not isinstance(session, aiohttp.ClientSession):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
             raise ValueError("session must be an aiohttp.ClientSession")
         self._origin = str(base_url.origin())
         self._borrowed = session
+        # aiohttp names a type even where there is no body; the request class of own sessions does not.
+        self._skipped = None if session is None else ("Content-Type",)
         self._own: dict[bool, aiohttp.ClientSession] = {}
         self._proxy = proxy
         self._tracing = aiohttp.TraceConfig()
@@ -127,16 +128,10 @@ class Transport:
         url = URL(self._origin + request.target, encoded=True)
         progress = progress or Progress()
         session = self._borrowed or self._own.get(new_connection) or self._open(new_connection)
-        options: dict[str, Any] = {}
-        if self._borrowed:
-            progress.expires = asyncio.get_running_loop().time() + timeout
-            options = {
-                "raise_for_status": False,
-                "skip_auto_headers": _SKIPPED,
-                "trace_request_ctx": progress,
-            }
-        else:
+        if self._borrowed is None:
             _under_way.set(progress)
+        else:
+            progress.expires = asyncio.get_running_loop().time() + timeout
         try:
             answer = await session.request(
                 request.method,
@@ -147,10 +142,14 @@ class Transport:
                 proxy=self._proxy,
                 timeout=_client_timeout(timeout),
                 middlewares=() if request.method in _SENT_ONCE else (_send_only_once,),
-                **options,
+                raise_for_status=False,
+                skip_auto_headers=self._skipped,
+                trace_request_ctx=progress,
             )
             try:
-                return await _read(answer)
+                if answer.content.is_eof():  # All of it came with the headers.
+                    return _within_the_cap(answer, await answer.read())
+                return await _read_in_chunks(answer)
             except BaseException:
                 answer.close()
                 raise
@@ -221,9 +220,6 @@ def _client_timeout(seconds: float) -> aiohttp.ClientTimeout:
     return aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_TIMEOUT)
 
 
-_SKIPPED: Final = ("Content-Type",)
-"""aiohttp names a type even where there is no body."""
-
 _TOO_LARGE: Final = Failure(f"the answer is larger than {MAX_BODY} bytes", sent=True)
 
 _PERMANENT: Final = (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError, ssl.SSLError)
@@ -257,21 +253,21 @@ async def _send_only_once(
     raise _DroppedError(reason)
 
 
-async def _read(answer: aiohttp.ClientResponse) -> Response | Failure:
-    headers = answer.headers
-    length = headers.get(hdrs.CONTENT_LENGTH)
-    if length is not None and hdrs.CONTENT_ENCODING not in headers:
-        if int(length) > MAX_BODY:
-            answer.close()
-            return _TOO_LARGE
-        return Response(answer.status, headers, await answer.read())
+async def _read_in_chunks(answer: aiohttp.ClientResponse) -> Response | Failure:
+    if (answer.content_length or 0) > MAX_BODY:
+        answer.close()
+        return _TOO_LARGE
     body = bytearray()
     async for chunk in answer.content.iter_chunked(64 * 1024):
         body += chunk
         if len(body) > MAX_BODY:
             answer.close()
-            return _TOO_LARGE
-    return Response(answer.status, headers, bytes(body))
+            break
+    return _within_the_cap(answer, bytes(body))
+
+
+def _within_the_cap(answer: aiohttp.ClientResponse, body: bytes) -> Response | Failure:
+    return Response(answer.status, answer.headers, body) if len(body) <= MAX_BODY else _TOO_LARGE
 
 
 def _describe(problem: BaseException) -> str:
