@@ -17,9 +17,9 @@ from threecommas_async.endpoints import Endpoint, Replay
 from threecommas_async.gate import Gate
 from threecommas_async.guard import PREVIEWING, Guard, check_preview
 from threecommas_async.mode import AccountBook
-from threecommas_async.models.decoding import Page
 from threecommas_async.recording import Recorder
-from threecommas_async.retry import Fault, History, Step
+from threecommas_async.recovery import Recovery, end_of, finder_of
+from threecommas_async.retry import Fault, History
 from threecommas_async.wire import Failure
 
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from threecommas_async.endpoints import ReadBack
     from threecommas_async.errand import Deeds, Errand
     from threecommas_async.limits import Pacer
-    from threecommas_async.models.trade import Trade
     from threecommas_async.signing import Credentials
     from threecommas_async.transport import Transport
 
@@ -278,7 +277,7 @@ class Session:
                 else:
                     fault = wire.refusal(endpoint, request, outcome, now=self._now())
             found = await self._recover(
-                history, fault, finder or self._finder(endpoint, path or {}), deadline
+                history, fault, finder or finder_of(endpoint, path or {}, self._urgent), deadline
             )
             if found is not None:
                 return self._done(endpoint, found)
@@ -407,7 +406,7 @@ class Session:
                     self._tell(history, outcome, waited=began - asked, elapsed=elapsed)
         except errors.ThreeCommasError as stopped:
             # Nothing more can be sent: what is known of the earlier attempts is the answer.
-            raise stopped if history.fault is None else self._end(history, history.fault) from None
+            raise stopped if history.fault is None else end_of(history, history.fault) from None
         except asyncio.CancelledError:
             self._remember(history)
             raise
@@ -421,115 +420,15 @@ class Session:
         self, history: History, fault: Fault, finder: Finder[T] | None, deadline: Deadline
     ) -> T | None:
         """Return what shows that the call took effect; None to send it again."""
+        recovery = Recovery(
+            history, deadline, finder, self._policy, self._budget, self._clock, self._now, self._sleep
+        )
         try:
-            return await self._follow(history, fault, finder, deadline)
+            self._heed(fault)
+            return await recovery.follow(fault)
         except asyncio.CancelledError:
             self._remember(history)
             raise
-
-    async def _follow(
-        self, history: History, fault: Fault, finder: Finder[T] | None, deadline: Deadline
-    ) -> T | None:
-        self._heed(fault)
-        self._note(history, history.take_down(fault, clock=self._clock(), now=self._now()))
-        step = retry.next_step(history, fault, can_look=finder is not None)
-        waits = step in {Step.WAIT_FOR_LIMIT, Step.BACK_OFF}
-        if waits and finder is not None and history.may_have_acted and not finder.guarded:
-            step = Step.LOOK  # After the wait the last look would be an old one.
-        if finder is not None and step in {Step.LOOK, Step.CONFIRM}:
-            found = await self._find_out(history, fault, finder, deadline, confirm=step is Step.CONFIRM)
-            if found is not None:
-                return found
-            if step is Step.CONFIRM:
-                # The effect may be hidden by what was ordered later, or still to come.
-                is_sure = finder.lasting and not history.may_act_later
-                raise self._end(history, fault, took_effect=False if is_sure else None)
-            if retry.may_act_later(fault) and not finder.guarded:
-                self._note(history, "not sent again: the API may still be at work on it")
-                step = Step.GIVE_UP
-        wait = retry.wait_before_resend(self._policy, history.attempts, step=step, left=deadline.left)
-        if wait is None:
-            raise self._end(history, fault)
-        if step is not Step.WAIT_FOR_LIMIT and not self._budget.take():
-            self._note(history, "not sent again: the retry budget of the client is used up for now")
-            raise self._end(history, fault)
-        _retry_log.info("%s: to be sent again in %.1f s", history, wait)
-        await self._pause(wait, deadline)
-        return None
-
-    @staticmethod
-    def _end(history: History, fault: Fault, *, took_effect: bool | None = None) -> errors.ThreeCommasError:
-        error = retry.final_error(history, fault, took_effect=took_effect)
-        if isinstance(error, errors.OutcomeUnknownError):
-            _retry_log.warning("%s ends with an unknown outcome", history)
-        return error
-
-    @staticmethod
-    def _note(history: History, line: str) -> None:
-        history.tell(line)
-        _retry_log.info("%s: %s", history, line)
-
-    async def _find_out(
-        self,
-        history: History,
-        fault: Fault,
-        finder: Finder[T],
-        deadline: Deadline,
-        *,
-        confirm: bool,
-    ) -> T | None:
-        """Return what shows that the call took effect; None if it did not.
-
-        Args:
-            history: The call.
-            fault: How the latest attempt ended.
-            finder: How to find out.
-            deadline: The seconds that are left.
-            confirm: A repetition was refused: look at once, and again until nothing can show any more.
-
-        Raises:
-            OutcomeUnknownError: That cannot be said.
-        """
-        is_absent = False
-        for pause in (0.0, *self._policy.settle) if confirm else self._policy.settle:
-            if pause >= deadline.left:
-                is_absent = False
-                break
-            await self._pause(pause, deadline)
-            try:
-                found = await finder.look(deadline, history.sent_at or self._now())
-            except errors.ThreeCommasError as problem:
-                is_absent = False
-                self._note(history, f"looking for its effect failed: {problem}")
-                continue
-            if found is not None:
-                _retry_log.info("%s: its effect shows", history)
-                return found
-            is_absent = True
-            self._note(history, "looking for its effect: it does not show")
-            if finder.guarded and not confirm:
-                break
-        if not is_absent:
-            raise self._end(history, fault)
-        return None
-
-    def _finder(self, endpoint: Endpoint[T], path: Mapping[str, int]) -> Finder[T] | None:
-        if endpoint.replay is not Replay.READ_BACK or endpoint.read_back is None:
-            return None
-        look = partial(self._look, endpoint.read_back, path)
-        return Finder(look, guarded=True, lasting=endpoint.read_back.lasting)
-
-    async def _look(
-        self, read_back: ReadBack[T], path: Mapping[str, int], deadline: Deadline, _sent_at: datetime
-    ) -> T | None:
-        id = path[read_back.parameter]
-        calls = self._urgent()
-        orders: Page[Trade] = Page()
-        if read_back.orders is not None:
-            orders = await calls.call(read_back.orders, path={"smart_trade_id": id}, deadline=deadline)
-        entity = await calls.call(read_back.endpoint, path=read_back.path(id), deadline=deadline)
-        shows = read_back.shows
-        return entity if shows is not None and shows(entity, orders, path) else None
 
     async def _read_accepted(
         self, history: History, read_back: ReadBack[T], path: Mapping[str, int], deadline: Deadline
@@ -546,10 +445,6 @@ class Session:
             raise retry.unknown(
                 history, f"204 No Content says that it was accepted, and reading it failed: {problem}"
             ) from problem
-
-    async def _pause(self, seconds: float, deadline: Deadline) -> None:
-        await self._sleep(seconds)
-        deadline.left -= seconds
 
     def _remember(self, history: History) -> None:
         """Keep a write that is cancelled if it may have left."""

@@ -32,6 +32,7 @@ LAYERS = (
     "mode",
     "risk",
     "guard",
+    "recovery",
     "session",
     "created",
     "walk",
