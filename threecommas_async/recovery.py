@@ -30,9 +30,9 @@ _log: Final = logging.getLogger("threecommas_async.retry")
 class Reader(Protocol):
     """Makes the calls that a look takes."""
 
-    async def call(
+    def call(
         self, endpoint: Endpoint[T], /, *, path: Mapping[str, int], deadline: Deadline | None
-    ) -> T: ...
+    ) -> Awaitable[T]: ...
 
 
 @dataclass(frozen=True, slots=True)

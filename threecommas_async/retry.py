@@ -88,7 +88,6 @@ class History(Progress):
         endpoint: The row of the call.
         request: What is sent.
         body: The request body before it was encoded.
-        confirm: Called when an attempt leaves; raises where it must not. None lets each leave.
 
     Attributes:
         attempts: Attempts so far.
@@ -99,6 +98,7 @@ class History(Progress):
         lost_at: When the last of them was given up.
         fault: How the latest failed attempt ended.
         story: What failed, one line for each attempt and look.
+        confirm: Called when an attempt leaves; raises where it must not. None lets each leave.
     """
 
     attempts: int = 0
@@ -108,19 +108,13 @@ class History(Progress):
     lost_at: datetime | None = None
     fault: Fault | None = None
     story: tuple[str, ...] = ()
+    confirm: Callable[[], None] | None = None
     _began = 0.0
 
-    def __init__(
-        self,
-        endpoint: Endpoint[Any],
-        request: Request,
-        body: Struct | None = None,
-        confirm: Callable[[], None] | None = None,
-    ) -> None:
+    def __init__(self, endpoint: Endpoint[Any], request: Request, body: Struct | None = None) -> None:
         self.endpoint: Endpoint[Any] = endpoint
         self.request: Request = request
         self.body: Struct | None = body
-        self.confirm: Callable[[], None] | None = confirm
 
     def __str__(self) -> str:
         note = getattr(self.body, "note", None)

@@ -23,7 +23,7 @@ from threecommas_async.retry import Fault, History
 from threecommas_async.wire import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 
     import msgspec
 
@@ -207,7 +207,7 @@ class Session:
             view._can_be_called_off = True  # noqa: SLF001 - as above
         return view
 
-    async def call(
+    def call(
         self,
         endpoint: Endpoint[T],
         /,
@@ -217,9 +217,8 @@ class Session:
         body: msgspec.Struct | None = None,
         finder: Finder[T] | None = None,
         deadline: Deadline | None = None,
-        confirm: Callable[[], None] | None = None,
-    ) -> T:
-        """Make one call.
+    ) -> Coroutine[Any, Any, T]:
+        """Return a call to be awaited.
 
         Args:
             endpoint: Its row.
@@ -228,18 +227,12 @@ class Session:
             body: Request body.
             finder: How to find out whether it took effect; None is what the row says.
             deadline: The deadline of a call that this one is a part of.
-            confirm: The guard's leave to send a write, called when an attempt leaves; None asks for it.
 
         Raises:
             ValueError: An argument cannot be sent. Nothing was sent.
             ThreeCommasError: See `threecommas_async.errors`.
         """
         self._gate.check()
-        is_undecided = endpoint.replay is not _SAFE and confirm is None
-        if is_undecided and (self._guard is not None or PREVIEWING.get()):
-            return await self._guarded(
-                endpoint, path=path, query=query, body=body, finder=finder, deadline=deadline
-            )
         request = wire.build(
             endpoint,
             self._credentials,
@@ -249,8 +242,21 @@ class Session:
             query=query,
             body=body,
         )
-        history = History(endpoint, request, body, confirm)
+        history = History(endpoint, request, body)
         deadline = deadline or Deadline(self._timeout)
+        if endpoint.replay is not _SAFE and (self._guard is not None or PREVIEWING.get()):
+            return self._guarded(endpoint, history, path, finder, deadline)
+        return self._run(endpoint, history, path, finder, deadline)
+
+    async def _run(
+        self,
+        endpoint: Endpoint[T],
+        history: History,
+        path: Mapping[str, int] | None,
+        finder: Finder[T] | None,
+        deadline: Deadline,
+    ) -> T:
+        request = history.request
         # An attempt that may be followed by a look or by another one leaves half of the time to it.
         share = 1.0 if finder is None and endpoint.replay is _ONCE else 0.5
         while True:
@@ -276,57 +282,38 @@ class Session:
                         return self._done(endpoint, value)
                 else:
                     fault = wire.refusal(endpoint, request, outcome, now=self._now())
-            found = await self._recover(
-                history, fault, finder or finder_of(endpoint, path or {}, self._urgent), deadline
-            )
+            finder = finder or finder_of(endpoint, path or {}, self._urgent)
+            found = await self._recover(history, fault, finder, deadline)
             if found is not None:
                 return self._done(endpoint, found)
 
     async def _guarded(
         self,
         endpoint: Endpoint[T],
-        *,
+        history: History,
         path: Mapping[str, int] | None,
-        query: Mapping[str, object] | None,
-        body: msgspec.Struct | None,
         finder: Finder[T] | None,
-        deadline: Deadline | None,
+        deadline: Deadline,
     ) -> T:
         """Make a call that changes something, if the guard lets it through."""
         if not self._dry_run:
             check_preview(endpoint)
         guard = self._guard or Guard()
-        signed = wire.build(
-            endpoint,
-            self._credentials,
-            base_path=self._base_path,
-            mode=self._mode,
-            path=path,
-            query=query,
-            body=body,
-        )
-        deadline = deadline or Deadline(self._timeout)
         calls = self._exiting() if endpoint.is_exit else self
         read = partial(calls.call, deadline=deadline)
-        admission = await guard.admit(endpoint, path or {}, body, read, asker=self)
+        admission = await guard.admit(endpoint, path or {}, history.body, read, asker=self)
         if self._dry_run:
             shown = errors.DryRunError(
                 f"nothing was sent: {endpoint} was a dry run; .request of this error is what it was",
                 endpoint=endpoint,
-                request=signed.masked(),
+                request=history.request.masked(),
             )
             admission.failed(shown)
             raise shown
+        history.confirm = admission.confirm
         try:
-            value = await self.call(
-                endpoint,
-                path=path,
-                query=query,
-                body=body,
-                finder=finder,
-                deadline=deadline,
-                confirm=admission.confirm,
-            )
+            self._gate.check()  # The client may have been closed while the guard looked.
+            value = await self._run(endpoint, history, path, finder, deadline)
         except BaseException as problem:
             admission.failed(problem)
             raise
