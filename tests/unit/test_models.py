@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, Overflow, localcontext
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -249,6 +249,8 @@ def test_unrealised_profit_counts_what_was_closed_already(side: str, expected: D
         }
     )
     assert trade.unrealised_profit == expected
+    with localcontext(Context(prec=3, Emax=1, Emin=-1, traps=[Inexact, Overflow])):
+        assert trade.unrealised_profit == expected
 
 
 def test_the_derived_properties_of_a_documented_trade(sample: Callable[[str], bytes]) -> None:
