@@ -50,6 +50,17 @@ def follow(value: Any, path: str) -> Any:
     return value
 
 
+def test_a_number_that_is_none_is_malformed_whatever_the_decimal_context() -> None:
+    with localcontext(Context(traps=[])):
+        page = endpoints.LIST_SMART_TRADES.decode(
+            b'[{"id":1,"status":{},"profit":{"usd":"abc"}},{"id":2,"status":{},"profit":{"usd":"1"}}]'
+        )
+        with pytest.raises(msgspec.ValidationError):
+            endpoints.GET_SMART_TRADE.decode(b'{"id":1,"status":{},"profit":{"usd":"abc"}}')
+    assert [trade.id for trade in page] == [2]
+    assert [bad.id for bad in page.malformed] == [1]
+
+
 @pytest.mark.parametrize("path", smart_trade_samples(), ids=lambda path: path.parent.name)
 def test_every_value_of_a_documented_answer_is_decoded_exactly(path: Path) -> None:
     trade = endpoints.GET_SMART_TRADE.decode(path.read_bytes())
