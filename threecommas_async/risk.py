@@ -329,8 +329,8 @@ class Rails:
                 return
             ids: set[int] = set()
             unreadable = 0
-            # From the last page that matters to the first: a trade that ends meanwhile moves others up, to a
-            # page that is still to be read.
+            # Oldest first, so that one that opens meanwhile moves no other to a page that has been read; and
+            # from the last page that matters to the first, as one that ends moves others up.
             for number in range(-(-most // _PAGE_SIZE), 0, -1):
                 page = await read(LIST_SMART_TRADES, query=_ACTIVE | {"page": number})
                 ids |= {trade.id for trade in page}
@@ -344,7 +344,7 @@ class Rails:
 _ACTIVE: Final = {
     "status": "active",
     "order_by": "created_at",
-    "order_direction": "DESC",
+    "order_direction": "ASC",
     "per_page": _PAGE_SIZE,
 }
 

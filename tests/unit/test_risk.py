@@ -28,7 +28,7 @@ from threecommas_async import (
     endpoints,
 )
 from threecommas_async.endpoints import ADD_FUNDS, CLOSE_BY_MARKET, CREATE_SMART_TRADE, GET_SMART_TRADE
-from threecommas_async.risk import Rails, price_of_funds, price_of_order, worth
+from threecommas_async.risk import LOOK_AGAIN, Rails, price_of_funds, price_of_order, worth
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -82,8 +82,9 @@ class Server:
             return self.trade
         assert (query["status"], query["order_by"]) == ("active", "created_at")
         self.asked.append(query["page"])
-        newest = sorted(self.ids, reverse=True)[(query["page"] - 1) * 100 : query["page"] * 100]
-        return Page(tuple(trade(id) for id in newest), self.malformed)
+        listed = sorted(self.ids, reverse=query["order_direction"] == "DESC")
+        page = listed[(query["page"] - 1) * 100 : query["page"] * 100]
+        return Page(tuple(trade(id) for id in page), self.malformed)
 
 
 def run(limits: RiskLimits, main: Callable[[Rails], Awaitable[Any]]) -> Any:
@@ -306,6 +307,23 @@ def test_a_long_list_is_read_from_its_end_as_far_as_the_bound_asks_for() -> None
         return server.asked
 
     assert run(RiskLimits(max_open_trades=250), main) == [3, 2, 1]
+
+
+def test_an_order_that_is_carried_out_while_the_list_is_read_hides_no_other_trade() -> None:
+    """A trade that opens moves none of the others to a page that has been read already."""
+
+    async def main(rails: Rails) -> None:
+        server = Server(*range(1, 150))
+        share = await rails.reserve(CREATE_SMART_TRADE, {}, order(), server)
+        assert share is not None
+        await asyncio.sleep(LOOK_AGAIN)
+        asking = asyncio.create_task(refused(rails, order(), server))
+        await asyncio.sleep(1.5)  # The first page that is read has been answered, and the next one has not.
+        server.ids.append(200)
+        rails.settle(share, trade(200))
+        await asking
+
+    run(RiskLimits(max_open_trades=150), main)
 
 
 def test_a_trade_that_cannot_be_read_counts_as_open() -> None:
