@@ -8,10 +8,10 @@ ever been told says otherwise. Evidence is what the user states, the ``market_co
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 from threecommas_async import errors
+from threecommas_async.attempt import loop_time
 from threecommas_async.endpoints import GET_ACCOUNT, GET_SMART_TRADE, Replay
 from threecommas_async.models.account import PAPER, ConnectedAccount
 from threecommas_async.models.decoding import Page
@@ -98,7 +98,7 @@ class AccountBook:
         self._said: dict[int, bool | None] = dict.fromkeys(paper, True)
         self._records: dict[int, ConnectedAccount] = {}
         self._homes: dict[int, Home] = {}
-        self._reads = SharedReads(time.monotonic, most=0)
+        self._reads = SharedReads(loop_time, most=0)
 
     def learn(self, value: object) -> None:
         """Take down what an answer says about accounts."""

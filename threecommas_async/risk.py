@@ -8,7 +8,6 @@ them, ``update`` and ``force_start`` are not held against them, and prices move 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, InvalidOperation, localcontext
@@ -16,6 +15,7 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final
 
 from threecommas_async import errors
+from threecommas_async.attempt import loop_time
 from threecommas_async.endpoints import ADD_FUNDS, CREATE_SMART_TRADE, GET_SMART_TRADE, LIST_SMART_TRADES
 from threecommas_async.models.order import FundsOrder, SmartTradeOrder
 from threecommas_async.models.order_groups import Number, exact
@@ -207,7 +207,7 @@ class Rails:
         clock: Seconds of a clock that never goes back.
     """
 
-    def __init__(self, limits: RiskLimits, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limits: RiskLimits, *, clock: Callable[[], float] = loop_time) -> None:
         self._limits = limits
         self._clock = clock
         self._taken: list[Reservation] = []

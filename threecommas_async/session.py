@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from threecommas_async import errors, retry, wire
-from threecommas_async.attempt import Attempt, Deadline, Finder
+from threecommas_async.attempt import Attempt, Deadline, Finder, loop_time
 from threecommas_async.endpoints import Endpoint, Replay
 from threecommas_async.gate import Gate
 from threecommas_async.guard import Guard, check_preview
@@ -57,11 +57,6 @@ _limits_log = logging.getLogger("threecommas_async.limits")
 _retry_log = logging.getLogger("threecommas_async.retry")
 
 
-def _loop_time() -> float:
-    # The clock that timers and the limiter are on: where it is moved, a call moves as a whole.
-    return asyncio.get_running_loop().time()
-
-
 class Session:
     """Makes calls: builds and signs the request, paces it, sends it, and decides what its end means.
 
@@ -101,7 +96,7 @@ class Session:
         guard: Guard | None = None,
         book: AccountBook | None = None,
         notice: Callable[[Endpoint[Any], object], None] = lambda _endpoint, _value: None,
-        clock: Callable[[], float] = _loop_time,
+        clock: Callable[[], float] = loop_time,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
