@@ -74,7 +74,7 @@ class Session:
         on_attempt: Called after each attempt.
         guard: Decides whether a write may be sent; None lets every write through.
         book: What is known of accounts; None begins with nothing.
-        notice: Called with the row and the value of each answer.
+        notice: Called with the row and the value of each call.
         clock: Seconds of a clock that never goes back.
         now: The present instant, aware.
         sleep: Waits for a number of seconds.
@@ -267,7 +267,6 @@ class Session:
                     fault = error
                 else:
                     self._budget.give()
-                    self._notice(endpoint, value)
                     return self._done(endpoint, value)
             else:
                 fault = wire.refusal(endpoint, request, outcome, now=self._now())
@@ -360,6 +359,7 @@ class Session:
         return tuple(self._unknown)
 
     def _done(self, endpoint: Endpoint[T], value: T) -> T:
+        self._notice(endpoint, value)
         if self._deeds is not None and endpoint.replay is not Replay.SAFE:
             self._deeds.accepted = True
         return value

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests import virtual_time
+from tests.scripted_api import LOST, Script, new_session
 from threecommas_async import (
     Account,
     ConnectedAccount,
@@ -20,9 +21,12 @@ from threecommas_async import (
     mode,
 )
 from threecommas_async.mode import AccountBook, Home, PaperWatch, Target, is_paper, target_of
+from threecommas_async.wire import Response
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from threecommas_async.wire import Failure
 
 ORDER = SmartTradeOrder.simple_buy(account_id=5, pair="USDT_BTC", units=1)
 
@@ -242,3 +246,19 @@ def test_a_client_for_real_money_is_warned_once_for_each_paper_account(
         watch.notice(endpoints.CREATE_SMART_TRADE, trade(3, 7, "paper_trading"))
     assert ["account 5" in caplog.messages[0], "account 7" in caplog.messages[1]] == [True, True]
     assert len(caplog.messages) == 2
+
+
+@pytest.mark.parametrize("first", [Response(204, {}, b""), LOST], ids=["no content", "lost and found"])
+def test_a_client_for_real_money_is_warned_of_a_write_whose_answer_was_read_back(
+    first: Response | Failure, caplog: pytest.LogCaptureFixture
+) -> None:
+    account = b'{"id":7,"status":{"type":"cancelled"},"account":{"id":5,"type":"paper_trading"}}'
+    script = Script({"DELETE": [first], "GET": [Response(200, {}, account)]})
+
+    async def main() -> None:
+        session = new_session(script, notice=PaperWatch().notice)
+        await session.call(endpoints.CANCEL_SMART_TRADE, path={"id": 7})
+
+    virtual_time.run(main())
+    assert [method for _, method in script.log] == ["DELETE", "GET"]
+    assert ["account 5" in message for message in caplog.messages if "mode=" in message] == [True]
