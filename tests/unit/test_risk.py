@@ -401,6 +401,36 @@ def test_a_price_that_the_order_will_not_keep_to_is_no_price() -> None:
     assert price_of_funds(added, trade(7, ask="99")) == 99
 
 
+def test_a_limit_to_sell_is_worth_what_the_market_gives_for_it() -> None:
+    """It is the least that the order takes: one far below the market is filled at the market's price."""
+
+    def sell(price: str, **more: Any) -> SmartTradeOrder:
+        kind: Any = "conditional" if more else "limit"
+        return SmartTradeOrder.smart_cover(
+            account_id=5, pair="USDT_BTC", units=1, order_type=kind, price=price, **more
+        )
+
+    def price_of(pair: str) -> Decimal | None:
+        return Decimal(100) if pair == "USDT_BTC" else None
+
+    async def main(rails: Rails) -> None:
+        assert (await refused(rails, sell("0.01"))).value == 100
+        assert (await refused(rails, sell("101"))).value == 101
+        at = Server(trade=trade(7, side="sell", bid="99.5"))
+        with pytest.raises(RiskLimitError) as caught:
+            await rails.reserve(ADD_FUNDS, {"id": 7}, funds("1", "0.01"), at)
+        assert caught.value.value == Decimal("99.5")
+        await placed(rails, replace(sell("98"), pair="USDT_ETH"))
+        await placed(rails, order(price="98"))
+
+    run(RiskLimits(max_quote_per_order=99, price_of=price_of), main)
+    fires = OrderConditional(price=OrderTriggerPrice(type="bid", value=Decimal(90)), order_type="limit")
+    assert price_of_order(sell("1", conditional=fires)) == 90
+    assert price_of_order(sell("91", conditional=fires)) == 91
+    odd = trade(7, side="sell", bid="NaN", last="97")
+    assert price_of_funds(funds("1", "50"), odd) == 50
+
+
 @pytest.mark.parametrize("change", [{"skip_enter_step": "false"}, {"skip_enter_step": True, "instant": True}])
 def test_only_a_position_that_is_held_for_certain_costs_nothing(change: dict[str, Any]) -> None:
     async def main(rails: Rails) -> object:
