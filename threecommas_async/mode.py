@@ -8,6 +8,7 @@ ever been told says otherwise. Evidence is what the user states, the ``market_co
 from __future__ import annotations
 
 import logging
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 from threecommas_async import errors
@@ -82,8 +83,11 @@ def target_of(endpoint: Endpoint[Any], path: Mapping[str, int], body: msgspec.St
         return Target(account_id=path["account_id"])
     if endpoint.read_back is not None and endpoint.read_back.endpoint is GET_SMART_TRADE:
         return Target(trade_id=path.get(endpoint.read_back.parameter))
-    if isinstance(body, SmartTradeOrder) and type(body.account_id) is int:
-        return Target(account_id=body.account_id)
+    if isinstance(body, SmartTradeOrder):
+        named: object = body.account_id
+        account_id = named.value if isinstance(named, Enum) else named  # As it is sent.
+        if type(account_id) is int:
+            return Target(account_id=account_id)
     return Target()
 
 

@@ -4,9 +4,11 @@ import asyncio
 import gc
 import logging
 import sys
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests import virtual_time
 from tests.scripted_api import LOST, Script, new_session
@@ -27,6 +29,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from threecommas_async.wire import Failure
+
+
+class Accounts(IntEnum):
+    """The accounts of a bot, by name."""
+
+    PAPER = 5
+
 
 ORDER = SmartTradeOrder.simple_buy(account_id=5, pair="USDT_BTC", units=1)
 
@@ -60,6 +69,9 @@ def test_one_real_outweighs_any_number_of_paper(said: tuple[bool | None, ...], e
         (endpoints.CANCEL_TRADE, {"smart_trade_id": 7, "trade_id": 8}, None, Target(trade_id=7)),
         (endpoints.RENAME_ACCOUNT, {"account_id": 5}, None, Target(account_id=5)),
         (endpoints.CREATE_SMART_TRADE, {}, None, Target()),
+        (endpoints.CREATE_SMART_TRADE, {}, replace(ORDER, account_id=Accounts.PAPER), Target(account_id=5)),
+        (endpoints.CREATE_SMART_TRADE, {}, replace(ORDER, account_id="5"), Target()),
+        (endpoints.CREATE_SMART_TRADE, {}, replace(ORDER, account_id=True), Target()),
     ],
 )
 def test_a_write_is_about_an_account_or_a_trade(
