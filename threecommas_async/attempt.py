@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -71,3 +72,11 @@ class Deadline:
 
     def __init__(self, left: float) -> None:
         self.left: float = left
+
+
+def loop_time() -> float:
+    """Return the seconds of the clock that timers and the limiter are on.
+
+    Where it is moved, everything moves that is counted on it.
+    """
+    return asyncio.get_running_loop().time()

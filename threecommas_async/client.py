@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import os
+from collections.abc import Collection
 from inspect import iscoroutinefunction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
@@ -22,7 +23,7 @@ from threecommas_async.session import Session
 from threecommas_async.transport import Transport, read_base_url, read_proxy
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Awaitable, Callable
     from contextlib import AbstractContextManager
     from types import TracebackType
 
@@ -367,7 +368,8 @@ def _check_guards(
     for name, value in (("read_only", read_only), ("dry_run", dry_run)):
         if not isinstance(value, bool):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
             raise ValueError(f"{name} must be True or False, not {value!r}")
-    if isinstance(paper_accounts, int) or not all(type(id) is int and id > 0 for id in paper_accounts):
+    is_collection = isinstance(paper_accounts, Collection) and not isinstance(paper_accounts, str | bytes)  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+    if not is_collection or not all(type(id) is int and id > 0 for id in paper_accounts):
         raise ValueError(
             f"paper_accounts must be ids of accounts, such as [32199203], not {paper_accounts!r}"
         )

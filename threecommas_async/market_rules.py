@@ -80,6 +80,11 @@ class MarketRules:
         ask: What a market buy pays, for its total.
         leverage: Kinds of leverage; None where they were not asked for, and leverage is then not checked.
         commission: Fee rate of the entry, a fraction; ``data.commission`` of a trade on the account tells it.
+
+    Raises:
+        ValueError: A step, a bound or a price is not positive and finite, or the fee rate is no number from 0
+            up to 1.
+        MarketRulesError: A bound of the leverage is no number.
     """
 
     pair: Pair | None = None
@@ -100,6 +105,15 @@ class MarketRules:
     ask: Decimal | None = None
     leverage: tuple[LeverageData, ...] | None = None
     commission: Decimal = COMMISSION
+
+    def __post_init__(self) -> None:
+        for name in (*_LIMITS, "bid", "ask"):
+            if (value := getattr(self, name)) is not None:
+                object.__setattr__(self, name, _positive(name, value))
+        object.__setattr__(self, "commission", exact("commission", self.commission))
+        if not 0 <= self.commission < 1:
+            raise ValueError(f"commission must be a fraction such as 0.001, not {self.commission!s}")
+        _check_leverage(self.leverage, self.pair)
 
     @classmethod
     def from_rates(
@@ -126,13 +140,10 @@ class MarketRules:
         known = (rates.last, *prices.values(), *(getattr(rates, limit) for limit in _LIMITS.values()))
         if all(number is None for number in known):
             raise MarketRulesError(f"the market states nothing about {pair or 'the pair'}", pair=pair)
-        rate = exact("commission", commission)
-        if not 0 <= rate < 1:
-            raise ValueError(f"commission must be a fraction such as 0.001, not {commission!r}")
         return cls(
             pair=None if pair is None else Pair.parse(pair),
-            leverage=_read_leverage(rates.leverage_data, pair),
-            commission=rate,
+            leverage=rates.leverage_data,
+            commission=exact("commission", commission),
             **prices,
             **limits,
         )
@@ -312,9 +323,7 @@ def _read_limit(limit: str, value: Decimal | None, pair: str | None) -> Decimal 
     raise MarketRulesError(f"{limit} of {pair or 'the pair'} cannot be a limit: {value!s:.60}", pair=pair)
 
 
-def _read_leverage(
-    kinds: tuple[LeverageData, ...] | None, pair: str | None
-) -> tuple[LeverageData, ...] | None:
+def _check_leverage(kinds: tuple[LeverageData, ...] | None, pair: str | None) -> None:
     for kind in kinds or ():
         given, only = kind.valid or kind.value or LeverageBounds(), kind.available_leverage_values
         values = only if isinstance(only, tuple) else ()
@@ -323,7 +332,13 @@ def _read_leverage(
                 raise MarketRulesError(
                     f"a bound of the leverage of {pair or 'the pair'} is no number", pair=pair
                 )
-    return kinds
+
+
+def _positive(name: str, value: Number) -> Decimal:
+    number = exact(name, value)
+    if number <= 0:
+        raise ValueError(f"{name} must be above 0, or None where there is none, not {number!s:.60}")
+    return number
 
 
 def _read_price(value: Decimal | None) -> Decimal | None:

@@ -8,10 +8,11 @@ ever been told says otherwise. Evidence is what the user states, the ``market_co
 from __future__ import annotations
 
 import logging
-import time
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
 
 from threecommas_async import errors
+from threecommas_async.attempt import loop_time
 from threecommas_async.endpoints import GET_ACCOUNT, GET_SMART_TRADE, Replay
 from threecommas_async.models.account import PAPER, ConnectedAccount
 from threecommas_async.models.decoding import Page
@@ -82,8 +83,11 @@ def target_of(endpoint: Endpoint[Any], path: Mapping[str, int], body: msgspec.St
         return Target(account_id=path["account_id"])
     if endpoint.read_back is not None and endpoint.read_back.endpoint is GET_SMART_TRADE:
         return Target(trade_id=path.get(endpoint.read_back.parameter))
-    if isinstance(body, SmartTradeOrder) and type(body.account_id) is int:
-        return Target(account_id=body.account_id)
+    if isinstance(body, SmartTradeOrder):
+        named: object = body.account_id
+        account_id = named.value if isinstance(named, Enum) else named  # As it is sent.
+        if type(account_id) is int:
+            return Target(account_id=account_id)
     return Target()
 
 
@@ -98,7 +102,7 @@ class AccountBook:
         self._said: dict[int, bool | None] = dict.fromkeys(paper, True)
         self._records: dict[int, ConnectedAccount] = {}
         self._homes: dict[int, Home] = {}
-        self._reads = SharedReads(time.monotonic, most=0)
+        self._reads = SharedReads(loop_time, most=0)
 
     def learn(self, value: object) -> None:
         """Take down what an answer says about accounts."""

@@ -8,7 +8,6 @@ them, ``update`` and ``force_start`` are not held against them, and prices move 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, InvalidOperation, localcontext
@@ -16,6 +15,7 @@ from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final
 
 from threecommas_async import errors
+from threecommas_async.attempt import loop_time
 from threecommas_async.endpoints import ADD_FUNDS, CREATE_SMART_TRADE, GET_SMART_TRADE, LIST_SMART_TRADES
 from threecommas_async.models.order import FundsOrder, SmartTradeOrder
 from threecommas_async.models.order_groups import Number, exact
@@ -59,9 +59,10 @@ class RiskLimits:
         accounts: The accounts that may be traded on.
         price_of: Your own source of prices: takes a pair, returns a price in quote, or None where it has
             none; it must return at once. It is asked for market orders: where nobody knows a price, an order
-            cannot be held against a bound of quote, and is refused. Orders with a trigger are valued at the
-            trigger's price, added funds at the trade's own ticker; a position that is held already costs
-            nothing.
+            cannot be held against a bound of quote, and is refused. It is asked for limit orders to sell,
+            too, which are valued at the market's price where that is known and higher. Orders with a trigger
+            are valued at the trigger's price, added funds at the trade's own ticker; a position that is held
+            already costs nothing.
 
     Example::
 
@@ -150,21 +151,33 @@ class Exposure:
 def price_of_order(order: SmartTradeOrder) -> Decimal | None:
     """Return the price of a new order: its own if it is a limit order, else that of its trigger.
 
-    None for a market order, whatever price stands in it.
+    The higher of the two for an order to sell. None for a market order, whatever price stands in it.
     """
     position = order.position
     trigger = position.conditional if position.order_type == "conditional" else None
+    fires_at = None if trigger is None else trigger.price.value
     if (position if trigger is None else trigger).order_type == "limit" and position.price is not None:
-        return position.price.value
-    return None if trigger is None else trigger.price.value
+        return _price(position.price.value, fires_at, sells=position.type == "sell")
+    return fires_at
 
 
 def price_of_funds(funds: FundsOrder, trade: SmartTrade) -> Decimal | None:
-    """Return the price of added funds: their own of a limit order, else what the trade's ticker says."""
+    """Return the price of added funds: their own of a limit order, else what the trade's ticker says.
+
+    The higher of the two for a limit order to sell.
+    """
+    ticker, sells = trade.data.current_price, trade.side == "sell"
+    market = (ticker.bid if sells else ticker.ask) or ticker.last
     if funds.order_type == "limit" and funds.price is not None:
-        return funds.price.value
-    ticker = trade.data.current_price
-    return (ticker.bid if trade.side == "sell" else ticker.ask) or ticker.last
+        return _price(funds.price.value, market, sells=sells)
+    return market
+
+
+def _price(limit: Decimal | None, market: Decimal | None, *, sells: bool) -> Decimal | None:
+    # Who sells gets the limit at least, and from the market whatever is more.
+    if limit and not sells:
+        return limit
+    return max((price for price in (limit, market) if price and price.is_finite()), default=None)
 
 
 def worth(units: Decimal, price: Decimal | None) -> Decimal | None:
@@ -207,7 +220,7 @@ class Rails:
         clock: Seconds of a clock that never goes back.
     """
 
-    def __init__(self, limits: RiskLimits, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limits: RiskLimits, *, clock: Callable[[], float] = loop_time) -> None:
         self._limits = limits
         self._clock = clock
         self._taken: list[Reservation] = []
@@ -285,13 +298,19 @@ class Rails:
         if endpoint is CREATE_SMART_TRADE and isinstance(body, SmartTradeOrder):
             if body.skip_enter_step is True and not body.instant:  # It is held already: nothing is spent.
                 return Exposure(body.pair, body.account_id, Decimal(0))
-            price = price_of_order(body) or self._price_of(body.pair)
+            price = self._price_of_order(body)
             return Exposure(body.pair, body.account_id, worth(body.position.units.value, price))
         if endpoint is not ADD_FUNDS or not isinstance(body, FundsOrder) or not self._limits.need_the_trade:
             return None
         trade = await read(GET_SMART_TRADE, path=path)
         price = price_of_funds(body, trade) or self._price_of(trade.pair)
         return Exposure(trade.pair, trade.account.id, worth(body.units.value, price))
+
+    def _price_of_order(self, order: SmartTradeOrder) -> Decimal | None:
+        price, position = price_of_order(order), order.position
+        if price and not (position.type == "sell" and position.order_type == "limit"):
+            return price
+        return _price(price, self._price_of(order.pair), sells=True)
 
     def _price_of(self, pair: str | None) -> Decimal | None:
         if pair is None or self._limits.price_of is None or not self._limits.values_orders:
@@ -329,8 +348,8 @@ class Rails:
                 return
             ids: set[int] = set()
             unreadable = 0
-            # From the last page that matters to the first: a trade that ends meanwhile moves others up, to a
-            # page that is still to be read.
+            # Oldest first, so that one that opens meanwhile moves no other to a page that has been read; and
+            # from the last page that matters to the first, as one that ends moves others up.
             for number in range(-(-most // _PAGE_SIZE), 0, -1):
                 page = await read(LIST_SMART_TRADES, query=_ACTIVE | {"page": number})
                 ids |= {trade.id for trade in page}
@@ -344,7 +363,7 @@ class Rails:
 _ACTIVE: Final = {
     "status": "active",
     "order_by": "created_at",
-    "order_direction": "DESC",
+    "order_direction": "ASC",
     "per_page": _PAGE_SIZE,
 }
 

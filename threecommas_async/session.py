@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from threecommas_async import errors, retry, wire
-from threecommas_async.attempt import Attempt, Deadline, Finder
+from threecommas_async.attempt import Attempt, Deadline, Finder, loop_time
 from threecommas_async.endpoints import Endpoint, Replay
 from threecommas_async.gate import Gate
 from threecommas_async.guard import PREVIEWING, Guard, check_preview
@@ -56,11 +56,6 @@ _limits_log = logging.getLogger("threecommas_async.limits")
 _retry_log = logging.getLogger("threecommas_async.retry")
 
 
-def _loop_time() -> float:
-    # The clock that timers and the limiter are on: where it is moved, a call moves as a whole.
-    return asyncio.get_running_loop().time()
-
-
 class Session:
     """Makes calls: builds and signs the request, paces it, sends it, and decides what its end means.
 
@@ -78,7 +73,7 @@ class Session:
         on_attempt: Called after each attempt.
         guard: Decides whether a write may be sent; None lets every write through.
         book: What is known of accounts; None begins with nothing.
-        notice: Called with the row and the value of each answer.
+        notice: Called with the row and the value of each call.
         clock: Seconds of a clock that never goes back.
         now: The present instant, aware.
         sleep: Waits for a number of seconds.
@@ -100,7 +95,7 @@ class Session:
         guard: Guard | None = None,
         book: AccountBook | None = None,
         notice: Callable[[Endpoint[Any], object], None] = lambda _endpoint, _value: None,
-        clock: Callable[[], float] = _loop_time,
+        clock: Callable[[], float] = loop_time,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
     ) -> None:
@@ -278,7 +273,6 @@ class Session:
                         fault = error
                     else:
                         self._budget.give()
-                        self._notice(endpoint, value)
                         return self._done(endpoint, value)
                 else:
                     fault = wire.refusal(endpoint, request, outcome, now=self._now())
@@ -346,6 +340,7 @@ class Session:
         return tuple(self._unknown)
 
     def _done(self, endpoint: Endpoint[T], value: T) -> T:
+        self._notice(endpoint, value)
         if self._deeds is not None and endpoint.replay is not Replay.SAFE:
             self._deeds.accepted = True
         return value

@@ -367,6 +367,9 @@ async def test_an_order_that_was_carried_out_keeps_its_share_though_a_listener_r
         {"paper_accounts": [True]},
         {"paper_accounts": 32199203},
         {"paper_accounts": [0]},
+        {"paper_accounts": None},
+        {"paper_accounts": b"5"},
+        {"paper_accounts": iter([5])},  # Whoever looks at it leaves nothing of it.
         {"paper_accounts": [5], "mode": "real"},
         {"read_only": 1},
         {"dry_run": "yes"},

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from threecommas_async import BannedError, OutcomeUnknownError, SmartTradeOrder, ThreeCommas, stop_loss
+from threecommas_async import (
+    BannedError,
+    OutcomeUnknownError,
+    RiskLimitError,
+    RiskLimits,
+    SmartTradeOrder,
+    ThreeCommas,
+    stop_loss,
+)
 from threecommas_async.sandbox import PAPER_ACCOUNT, Sandbox
 from threecommas_async.testing import Clock, Faults, Market
 
@@ -221,3 +229,23 @@ def test_a_loop_that_is_not_asyncios_is_refused_with_what_to_do_instead() -> Non
     uvloop = pytest.importorskip("uvloop")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(main())
+
+
+async def test_the_hour_of_the_risk_limits_and_the_count_of_open_trades_move_with_it() -> None:
+    limits = RiskLimits(max_quote_per_hour=100, max_open_trades=1)
+    order = SmartTradeOrder.simple_buy(
+        account_id=PAPER_ACCOUNT.id, pair="USDT_DOGE", units=1000, order_type="limit", price="0.1"
+    )
+    async with (
+        Sandbox(time_scale=1) as sandbox,
+        ThreeCommas(**sandbox.credentials(risk=limits)) as client,
+    ):
+        clock = Clock(sandbox)
+        trade = await client.smart_trades.create(order)
+        await clock.advance(minutes=1)
+        await client.smart_trades.cancel(trade.id)
+        await clock.advance(minutes=58)
+        with pytest.raises(RiskLimitError, match="max_quote_per_hour"):
+            await client.smart_trades.create(order)
+        await clock.advance(minutes=2)
+        await client.smart_trades.create(order)

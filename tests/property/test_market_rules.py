@@ -216,8 +216,15 @@ def test_the_sandbox_accepts_what_was_rounded_and_that_is_never_more(
         step = rules.price_step if is_price else rules.lot_step
         assert step is not None
         assert 0 < abs(change.asked - change.rounded) < step
-        assert is_price or change.rounded < change.asked
+        # Amounts go down, a limit gets no worse for the one who ordered, and a stop gets nearer to its fill.
+        assert (change.rounded > change.asked) == (is_price and goes_up(order, change.field))
     assert unchanged_but_for_steps(order) == unchanged_but_for_steps(rounded.order)
+
+
+def goes_up(order: SmartTradeOrder, field: str) -> bool:
+    """Whether a price is rounded up: who sells asks for more, and who has to buy back pays more."""
+    is_long = order.position.type == "buy"
+    return is_long if field.startswith("take_profit") else not is_long
 
 
 def unchanged_but_for_steps(order: SmartTradeOrder) -> Any:

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from tests import virtual_time
 from tests.scripted_api import GATEWAY_502, LOST, NOT_SENT, REFUSED_422, SILENCE, new_session
-from threecommas_async import SmartTradeOrder, ThreeCommasError
+from threecommas_async import OrderStopLoss, SmartTradeOrder, SmartTradeUpdate, ThreeCommasError
 from threecommas_async.guard import Guard
 from threecommas_async.mode import AccountBook
 from threecommas_async.resources.accounts import Accounts
@@ -147,6 +147,7 @@ def order(account_id: int) -> SmartTradeOrder:
     return SmartTradeOrder.simple_buy(account_id=account_id, pair="USDT_BTC", units=1)
 
 
+UPDATE: Final = SmartTradeUpdate(stop_loss=OrderStopLoss(enabled=False))
 CALLS: dict[str, Callable[[SmartTrades, Accounts, int], Awaitable[object]]] = {
     "create": lambda trades, _, n: trades.create(order(n)),
     "create with a reference": lambda trades, _, n: trades.create(order(n), reference=f"r{n}"),
@@ -156,6 +157,13 @@ CALLS: dict[str, Callable[[SmartTrades, Accounts, int], Awaitable[object]]] = {
     "cancel": lambda trades, _, n: trades.cancel(n),
     "note": lambda trades, _, n: trades.set_note(n, "x"),
     "add funds": lambda trades, _, n: trades.add_funds(n, units=1),
+    "reduce funds": lambda trades, _, n: trades.reduce_funds(n, units=1),
+    "update": lambda trades, _, n: trades.update(n, UPDATE),
+    "force start": lambda trades, _, n: trades.force_start(n),
+    "force process": lambda trades, _, n: trades.force_process(n),
+    "note many": lambda trades, _, n: trades.set_note_many([n, 3 - n], "x"),
+    "follow": lambda trades, _, n: trades.wait_closed([n], timeout=20),
+    "orders": lambda trades, _, n: trades.list_trades(n),
     "close all": lambda trades, _, n: trades.close_all(pair=f"USDT_{n}", deadline=20),
     "cancel many": lambda trades, _, n: trades.cancel_many([3 - n, n]),
     "cancel one order": lambda trades, _, n: trades.cancel_trade(n, 8),

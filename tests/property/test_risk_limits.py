@@ -7,13 +7,15 @@ import json
 from decimal import Decimal
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs
 
-from hypothesis import event, given, settings
+import pytest
+from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
 from tests import virtual_time
 from tests.scripted_api import LOST, NOT_SENT, REFUSED_422, SILENCE, new_session
-from threecommas_async import RiskLimits, SmartTradeOrder, ThreeCommasError
+from threecommas_async import RiskLimits, SmartTradeOrder, ThreeCommasError, risk
 from threecommas_async.guard import Guard
 from threecommas_async.resources.many import SmartTrades
 from threecommas_async.risk import Rails
@@ -23,11 +25,11 @@ if TYPE_CHECKING:
     from threecommas_async.wire import Progress, Request
 
 PER_HOUR, MOST_OPEN = 500, 4
-FATES: Final = ("good", "good", "good", "lost", "late", "silent", "refused", "not sent", "cancelled")
+FATES: Final = ("good", "good", "slow", "slow", "lost", "late", "silent", "refused", "not sent", "cancelled")
 steps = st.tuples(
     st.sampled_from((1, 1, 2, 120, 200, 240, 260)),
     st.sampled_from(FATES),
-    st.sampled_from((0, 0, 1, 8, 40, 1900, 3200)),
+    st.sampled_from((0, 0, 1, 4.2, 8, 40, 1900, 3200)),
     st.integers(0, 4),
 )
 
@@ -47,10 +49,11 @@ class Server:
         progress.sent = True
         await asyncio.sleep(0.5)
         if request.method == "GET":
-            page = [
-                {"id": id, "status": {"type": "waiting_targets"}} for id in sorted(self.open, reverse=True)
-            ]
-            return Response(200, {}, json.dumps(page).encode())
+            asked = parse_qs(request.target.partition("?")[2])
+            [page], [per_page], [direction] = asked["page"], asked["per_page"], asked["order_direction"]
+            ids = sorted(self.open, reverse=direction == "DESC")[(int(page) - 1) * int(per_page) :]
+            entries = [{"id": id, "status": {"type": "waiting_targets"}} for id in ids[: int(per_page)]]
+            return Response(200, {}, json.dumps(entries).encode())
         body = json.loads(request.body)
         fate = body["note"]
         if fate == "refused":
@@ -60,6 +63,8 @@ class Server:
             return NOT_SENT
         if fate == "silent":
             return SILENCE
+        if fate == "slow":
+            await asyncio.sleep(5)
         id = len(self.done) + 1
         self.done.append((asyncio.get_running_loop().time(), id, int(body["position"]["units"]["value"])))
         self.open.add(id)
@@ -83,8 +88,10 @@ class Server:
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(steps, min_size=1, max_size=16))
+# The fourth is carried out while the list is read for the fifth, between two of its pages.
+@example([(1, "good", 8, 0)] * 3 + [(1, "slow", 4.2, 0), (1, "good", 0, 0)])
 def test_no_hour_holds_more_than_its_bound_and_no_moment_more_open_trades(
-    script: list[tuple[int, str, int, int]],
+    script: list[tuple[int, str, float, int]],
 ) -> None:
     async def main() -> Server:
         server = Server()
@@ -107,7 +114,11 @@ def test_no_hour_holds_more_than_its_bound_and_no_moment_more_open_trades(
             )
         return server
 
-    server = virtual_time.run(main())
+    with pytest.MonkeyPatch.context() as patch:
+        # Pages of one, so that the bound on open trades takes several.
+        patch.setattr(risk, "_PAGE_SIZE", 1)
+        patch.setitem(risk._ACTIVE, "per_page", 1)
+        server = virtual_time.run(main())
     assert server.most_in_an_hour() <= PER_HOUR
     assert server.most_open <= MOST_OPEN
     assert all(quote <= 250 for _, _, quote in server.done)

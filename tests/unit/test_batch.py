@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, localcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -660,6 +660,19 @@ def test_the_largest_loss_or_the_largest_position_can_come_first() -> None:
         assert [outcome.id for outcome in report] == closed[order]
     # A quote is worth two USD here, where the profit says so; without one the 900 count as they are.
     assert closed == {"given": [1, 2, 3, 4], "loss": [3, 4, 1, 2], "size": [2, 4, 1, 3]}
+
+
+def test_the_largest_position_comes_first_whatever_the_decimal_context() -> None:
+    def held(id: int, total: str) -> SmartTrade:
+        data = SmartTradeData(
+            entered_amount=Decimal(3), entered_total=Decimal(total), closed_amount=Decimal(1)
+        )
+        return structs.replace(trade(id), profit=Profit(volume=Decimal(3), usd=Decimal(1)), data=data)
+
+    exchange = Exchange(dict.fromkeys(range(1, 4), "waiting_targets"))
+    with localcontext(Context(prec=3, traps=[Inexact])):
+        close(exchange, [held(1, "5"), held(2, "7"), held(3, "6")], order="size", concurrency=1)
+    assert [id for _, id in exchange.calls] == [2, 3, 1]
 
 
 def test_an_order_by_loss_needs_trades() -> None:

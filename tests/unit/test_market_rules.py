@@ -288,6 +288,22 @@ def test_a_fee_is_a_fraction(commission: Any) -> None:
         MarketRules.from_rates(rates, commission=commission)
 
 
+@pytest.mark.parametrize("limit", ["lot_step", "min_total", "max_amount", "ask"])
+@pytest.mark.parametrize("value", [0, "-1", D("NaN"), D("sNaN"), D("Infinity"), D("1E-5000"), 0.1, True, "x"])
+def test_rules_made_by_hand_are_held_to_what_can_be_one(limit: str, value: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{limit} must"):
+        MarketRules(**{limit: value})
+
+
+def test_rules_made_by_hand_take_any_exact_number_and_no_odd_fee_or_leverage() -> None:
+    assert MarketRules(lot_step="0.1", min_amount=1).lot_step == D("0.1")  # type: ignore[arg-type]  # as an untyped caller may
+    with pytest.raises(ValueError, match="commission must be a fraction"):
+        MarketRules(commission=D(2))
+    odd = LeverageData(code="cross", max_leverage=D("NaN"))
+    with pytest.raises(MarketRulesError, match="leverage of the pair is no number"):
+        MarketRules(leverage=(odd,))
+
+
 def changes(order: SmartTradeOrder, rules: MarketRules | None = None) -> list[tuple[str, str, str]]:
     rounded = (rules or rules_of()).round(order)
     return [(each.field, str(each.asked), str(each.rounded)) for each in rounded.changes]

@@ -4,11 +4,14 @@ import asyncio
 import gc
 import logging
 import sys
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests import virtual_time
+from tests.scripted_api import LOST, Script, new_session
 from threecommas_async import (
     Account,
     ConnectedAccount,
@@ -20,9 +23,19 @@ from threecommas_async import (
     mode,
 )
 from threecommas_async.mode import AccountBook, Home, PaperWatch, Target, is_paper, target_of
+from threecommas_async.wire import Response
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+
+    from threecommas_async.wire import Failure
+
+
+class Accounts(IntEnum):
+    """The accounts of a bot, by name."""
+
+    PAPER = 5
+
 
 ORDER = SmartTradeOrder.simple_buy(account_id=5, pair="USDT_BTC", units=1)
 
@@ -56,6 +69,9 @@ def test_one_real_outweighs_any_number_of_paper(said: tuple[bool | None, ...], e
         (endpoints.CANCEL_TRADE, {"smart_trade_id": 7, "trade_id": 8}, None, Target(trade_id=7)),
         (endpoints.RENAME_ACCOUNT, {"account_id": 5}, None, Target(account_id=5)),
         (endpoints.CREATE_SMART_TRADE, {}, None, Target()),
+        (endpoints.CREATE_SMART_TRADE, {}, replace(ORDER, account_id=Accounts.PAPER), Target(account_id=5)),
+        (endpoints.CREATE_SMART_TRADE, {}, replace(ORDER, account_id="5"), Target()),
+        (endpoints.CREATE_SMART_TRADE, {}, replace(ORDER, account_id=True), Target()),
     ],
 )
 def test_a_write_is_about_an_account_or_a_trade(
@@ -242,3 +258,19 @@ def test_a_client_for_real_money_is_warned_once_for_each_paper_account(
         watch.notice(endpoints.CREATE_SMART_TRADE, trade(3, 7, "paper_trading"))
     assert ["account 5" in caplog.messages[0], "account 7" in caplog.messages[1]] == [True, True]
     assert len(caplog.messages) == 2
+
+
+@pytest.mark.parametrize("first", [Response(204, {}, b""), LOST], ids=["no content", "lost and found"])
+def test_a_client_for_real_money_is_warned_of_a_write_whose_answer_was_read_back(
+    first: Response | Failure, caplog: pytest.LogCaptureFixture
+) -> None:
+    account = b'{"id":7,"status":{"type":"cancelled"},"account":{"id":5,"type":"paper_trading"}}'
+    script = Script({"DELETE": [first], "GET": [Response(200, {}, account)]})
+
+    async def main() -> None:
+        session = new_session(script, notice=PaperWatch().notice)
+        await session.call(endpoints.CANCEL_SMART_TRADE, path={"id": 7})
+
+    virtual_time.run(main())
+    assert [method for _, method in script.log] == ["DELETE", "GET"]
+    assert ["account 5" in message for message in caplog.messages if "mode=" in message] == [True]

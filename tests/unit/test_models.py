@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from decimal import Decimal
+from decimal import Context, Decimal, Inexact, Overflow, localcontext
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -48,6 +48,17 @@ def follow(value: Any, path: str) -> Any:
     for part in path.split("."):
         value = value[int(part)] if part.isdecimal() else getattr(value, part)
     return value
+
+
+def test_a_number_that_is_none_is_malformed_whatever_the_decimal_context() -> None:
+    with localcontext(Context(traps=[])):
+        page = endpoints.LIST_SMART_TRADES.decode(
+            b'[{"id":1,"status":{},"profit":{"usd":"abc"}},{"id":2,"status":{},"profit":{"usd":"1"}}]'
+        )
+        with pytest.raises(msgspec.ValidationError):
+            endpoints.GET_SMART_TRADE.decode(b'{"id":1,"status":{},"profit":{"usd":"abc"}}')
+    assert [trade.id for trade in page] == [2]
+    assert [bad.id for bad in page.malformed] == [1]
 
 
 @pytest.mark.parametrize("path", smart_trade_samples(), ids=lambda path: path.parent.name)
@@ -249,6 +260,8 @@ def test_unrealised_profit_counts_what_was_closed_already(side: str, expected: D
         }
     )
     assert trade.unrealised_profit == expected
+    with localcontext(Context(prec=3, Emax=1, Emin=-1, traps=[Inexact, Overflow])):
+        assert trade.unrealised_profit == expected
 
 
 def test_the_derived_properties_of_a_documented_trade(sample: Callable[[str], bytes]) -> None:

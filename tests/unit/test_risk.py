@@ -28,7 +28,7 @@ from threecommas_async import (
     endpoints,
 )
 from threecommas_async.endpoints import ADD_FUNDS, CLOSE_BY_MARKET, CREATE_SMART_TRADE, GET_SMART_TRADE
-from threecommas_async.risk import Rails, price_of_funds, price_of_order, worth
+from threecommas_async.risk import LOOK_AGAIN, Rails, price_of_funds, price_of_order, worth
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -82,8 +82,9 @@ class Server:
             return self.trade
         assert (query["status"], query["order_by"]) == ("active", "created_at")
         self.asked.append(query["page"])
-        newest = sorted(self.ids, reverse=True)[(query["page"] - 1) * 100 : query["page"] * 100]
-        return Page(tuple(trade(id) for id in newest), self.malformed)
+        listed = sorted(self.ids, reverse=query["order_direction"] == "DESC")
+        page = listed[(query["page"] - 1) * 100 : query["page"] * 100]
+        return Page(tuple(trade(id) for id in page), self.malformed)
 
 
 def run(limits: RiskLimits, main: Callable[[Rails], Awaitable[Any]]) -> Any:
@@ -308,6 +309,23 @@ def test_a_long_list_is_read_from_its_end_as_far_as_the_bound_asks_for() -> None
     assert run(RiskLimits(max_open_trades=250), main) == [3, 2, 1]
 
 
+def test_an_order_that_is_carried_out_while_the_list_is_read_hides_no_other_trade() -> None:
+    """A trade that opens moves none of the others to a page that has been read already."""
+
+    async def main(rails: Rails) -> None:
+        server = Server(*range(1, 150))
+        share = await rails.reserve(CREATE_SMART_TRADE, {}, order(), server)
+        assert share is not None
+        await asyncio.sleep(LOOK_AGAIN)
+        asking = asyncio.create_task(refused(rails, order(), server))
+        await asyncio.sleep(1.5)  # The first page that is read has been answered, and the next one has not.
+        server.ids.append(200)
+        rails.settle(share, trade(200))
+        await asking
+
+    run(RiskLimits(max_open_trades=150), main)
+
+
 def test_a_trade_that_cannot_be_read_counts_as_open() -> None:
     async def main(rails: Rails) -> object:
         server = Server(1)
@@ -381,6 +399,36 @@ def test_a_price_that_the_order_will_not_keep_to_is_no_price() -> None:
     assert price_of_order(waits) == 90
     added = FundsOrder(order_type="market", units=waits.position.units, price=OrderValue(value=Decimal(1)))
     assert price_of_funds(added, trade(7, ask="99")) == 99
+
+
+def test_a_limit_to_sell_is_worth_what_the_market_gives_for_it() -> None:
+    """It is the least that the order takes: one far below the market is filled at the market's price."""
+
+    def sell(price: str, **more: Any) -> SmartTradeOrder:
+        kind: Any = "conditional" if more else "limit"
+        return SmartTradeOrder.smart_cover(
+            account_id=5, pair="USDT_BTC", units=1, order_type=kind, price=price, **more
+        )
+
+    def price_of(pair: str) -> Decimal | None:
+        return Decimal(100) if pair == "USDT_BTC" else None
+
+    async def main(rails: Rails) -> None:
+        assert (await refused(rails, sell("0.01"))).value == 100
+        assert (await refused(rails, sell("101"))).value == 101
+        at = Server(trade=trade(7, side="sell", bid="99.5"))
+        with pytest.raises(RiskLimitError) as caught:
+            await rails.reserve(ADD_FUNDS, {"id": 7}, funds("1", "0.01"), at)
+        assert caught.value.value == Decimal("99.5")
+        await placed(rails, replace(sell("98"), pair="USDT_ETH"))
+        await placed(rails, order(price="98"))
+
+    run(RiskLimits(max_quote_per_order=99, price_of=price_of), main)
+    fires = OrderConditional(price=OrderTriggerPrice(type="bid", value=Decimal(90)), order_type="limit")
+    assert price_of_order(sell("1", conditional=fires)) == 90
+    assert price_of_order(sell("91", conditional=fires)) == 91
+    odd = trade(7, side="sell", bid="NaN", last="97")
+    assert price_of_funds(funds("1", "50"), odd) == 50
 
 
 @pytest.mark.parametrize("change", [{"skip_enter_step": "false"}, {"skip_enter_step": True, "instant": True}])

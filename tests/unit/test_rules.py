@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow, localcontext
 from typing import Any, cast
 
 import pytest
@@ -210,10 +210,23 @@ def test_an_order_that_breaks_a_documented_rule_names_the_field_and_says_what_to
 def test_volumes_are_summed_exactly_whatever_the_decimal_context() -> None:
     thirds = take_profit(target(1, volume="33.333"), target(2, volume="33.333"), target(3, volume="33.334"))
     excess = take_profit(target(1, volume=50), target(2, volume="50." + "0" * 60 + "1"))
-    with localcontext(prec=4):
+    huge = take_profit(target(1, volume="1E+50"), target(2, volume=50))
+    with localcontext(Context(prec=4, Emax=9, Emin=-9, traps=[Inexact, InvalidOperation, Overflow])):
         rules.check_order(raw(take_profit=thirds))
-        with pytest.raises(ValueError, match="add up to 100"):
-            rules.check_order(raw(take_profit=excess))
+        for wrong in (excess, huge):
+            with pytest.raises(ValueError, match="add up to 100"):
+                rules.check_order(raw(take_profit=wrong))
+
+
+@pytest.mark.parametrize("digits", [3, 28])
+def test_leverage_of_any_length_is_checked_whatever_the_decimal_context(digits: int) -> None:
+    def with_leverage(value: str) -> SmartTradeOrder:
+        return raw(leverage=OrderLeverage(enabled=True, type="cross", value=Decimal(value)))
+
+    with localcontext(Context(prec=digits, Emax=9, Emin=-9, traps=[Inexact, InvalidOperation, Overflow])):
+        rules.check_order(with_leverage("1" + "0" * 40))
+        with pytest.raises(ValueError, match="must be a positive whole number"):
+            rules.check_order(with_leverage("1" + "0" * 40 + ".5"))
 
 
 def test_all_faults_are_named_at_once() -> None:

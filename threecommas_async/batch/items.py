@@ -168,6 +168,6 @@ def _size(trade: SmartTrade) -> float:
     data, profit = trade.data, trade.profit
     if not data.entered_amount or not data.entered_total:
         return math.inf
-    held = 1 - float((data.closed_amount or 0) / data.entered_amount)
-    rate = float(profit.usd / profit.volume) if profit.usd and profit.volume else 1.0
+    held = 1 - float(data.closed_amount or 0) / float(data.entered_amount)
+    rate = float(profit.usd) / float(profit.volume) if profit.usd and profit.volume else 1.0
     return -float(data.entered_total) * held * rate

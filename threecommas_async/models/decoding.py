@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Context, InvalidOperation, localcontext
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
 
@@ -20,6 +21,10 @@ DECODING_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionErro
 
 MAX_ELEMENTS: Final = 1000
 """Elements of a list with malformed ones that are looked at one by one; pages hold 100."""
+
+
+# Where the caller's context traps nothing, text that is no number would pass for NaN.
+_NUMBERS: Final = Context(traps=[InvalidOperation])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +92,12 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         RecursionError: The body is nested absurdly deep.
         ArithmeticError: A number has an absurd exponent.
     """
-    try:
-        return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        # No documented object or list is ever null. Should one be, absence is the nearest meaning.
-        return msgspec.convert(_tolerant(body), decoder.type, strict=False)
+    with localcontext(_NUMBERS):
+        try:
+            return decoder.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # No documented object or list is ever null. Should one be, absence is the nearest meaning.
+            return msgspec.convert(_tolerant(body), decoder.type, strict=False)
 
 
 class PageDecoder(Generic[T]):
@@ -108,10 +114,11 @@ class PageDecoder(Generic[T]):
         self._page = json_decoder(cast("type[tuple[T, ...]]", GenericAlias(tuple, (item, ...))))
 
     def __call__(self, body: bytes) -> Page[T]:
-        try:
-            return Page(self._page.decode(body))
-        except (msgspec.DecodeError, UnicodeDecodeError, ArithmeticError):
-            return self._one_by_one(_elements(body))
+        with localcontext(_NUMBERS):
+            try:
+                return Page(self._page.decode(body))
+            except (msgspec.DecodeError, UnicodeDecodeError, ArithmeticError):
+                return self._one_by_one(_elements(body))
 
     def _one_by_one(self, elements: list[Any]) -> Page[T]:
         items: list[T] = []

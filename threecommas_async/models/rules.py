@@ -9,7 +9,7 @@ percentages, on the number of targets and on their volumes are of 2024-11).
 
 from __future__ import annotations
 
-from decimal import Decimal, localcontext
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, InvalidOperation, localcontext
 from typing import TYPE_CHECKING, Final, TypeVar
 
 import msgspec
@@ -38,7 +38,8 @@ T = TypeVar("T")
 MAX_STEPS: Final = 8
 MAX_NOTE: Final = 300
 _WHOLE: Final = Decimal(100)
-_EXACT: Final = 300
+# Whatever the caller's context is. It holds the sum and the whole part of any numbers of an order.
+_EXACT: Final = Context(prec=300, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[InvalidOperation])
 _MIN_TRAILING: Final = Decimal("0.01")
 
 
@@ -166,7 +167,7 @@ def _leverage_faults(leverage: OrderLeverage) -> Iterator[Fault]:
         yield "leverage.type", "cross or isolated"
     if leverage.value is None:
         yield "leverage.value", "needed when leverage is on"
-    elif leverage.value <= 0 or leverage.value % 1:
+    elif leverage.value <= 0 or not _is_whole(leverage.value):
         yield "leverage.value", f"must be a positive whole number, not {leverage.value}"
 
 
@@ -202,7 +203,7 @@ def _take_profit_faults(take_profit: OrderTakeProfit, *, trails: bool) -> Iterat
         yield from _step_faults(f"take_profit.steps[{index}]", step, trails=trails)
         if _is_on(step.trailing) and index < len(steps) - 1:
             yield f"take_profit.steps[{index}].trailing", "only the last target can trail"
-    with localcontext(prec=_EXACT):
+    with localcontext(_EXACT):
         volume = sum(step.volume for step in steps)
     if steps and volume != _WHOLE:
         yield "take_profit.steps", f"the volumes must add up to 100, not {volume}"
@@ -274,6 +275,11 @@ def _trailing_faults(path: str, trailing: OrderTrailing | None, *, needs_percent
 def _value_faults(path: str, value: OrderValue | OrderTriggerPrice | None) -> Iterator[Fault]:
     if value is not None and value.value is not None and value.value <= 0:
         yield f"{path}.value", f"must be positive, not {value.value}"
+
+
+def _is_whole(number: Decimal) -> bool:
+    with localcontext(_EXACT):
+        return not number % 1
 
 
 def _is_on(trailing: OrderTrailing | None) -> bool:

@@ -11,7 +11,7 @@ of answers recorded in public repositories from 2021 to 2025.
 
 from __future__ import annotations
 
-from decimal import Decimal, localcontext
+from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, localcontext
 from typing import Final
 
 from msgspec import Struct
@@ -33,8 +33,8 @@ from threecommas_async.models.smart_trade_groups import (
 from threecommas_async.models.status import CLOSEABLE, CLOSING, TERMINAL, UNFILLED, Status
 from threecommas_async.models.text import printable
 
-_EXACT: Final = 200
-"""Digits that hold any product of three numbers of an answer."""
+# Whatever the caller's context is. It holds any product of three numbers of an answer; odd ones give NaN.
+_EXACT: Final = Context(prec=200, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[])
 
 
 class SmartTrade(Struct, frozen=True, kw_only=True, gc=False):
@@ -130,7 +130,7 @@ class SmartTrade(Struct, frozen=True, kw_only=True, gc=False):
             return None
         if price is None or entered is None or total is None or rate is None:
             return None
-        with localcontext(prec=_EXACT):
+        with localcontext(_EXACT):
             rest = entered - (data.closed_amount or 0)
             closed = data.closed_total or 0
             if self.side == "sell":

@@ -29,10 +29,11 @@ class Accounts:
     """The calls on connected accounts: ``client.accounts``.
 
     The calls that a trader needs before an order. Left out by decision are those that sell everything to BTC
-    or USD, convert dust, connect, edit or delete an account, or show addresses for deposits: a program that
-    trades has no business with them, and one of them by mistake costs more than all the others are worth. The
-    aggregate of all accounts (``summary``) is left out too: the shape of its answer is not documented, and
-    `iterate` has the numbers that it would add up.
+    or USD, convert dust, connect, edit or delete an account (or ask what a key could connect), or show the
+    networks and addresses for deposits: a program that trades has no business with them, and one of them by
+    mistake costs more than all the others are worth. Left out are also the history of balances and the
+    volumes, which no order needs, and the aggregate of all accounts (``summary``): the shape of its answer is
+    not documented, and `iterate` has the numbers that it would add up.
 
     All of them can raise the errors of `threecommas_async.errors`; docstrings name those that are
     particular to the call. They need the permission ACCOUNTS_READ unless they say otherwise.

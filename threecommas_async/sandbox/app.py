@@ -29,6 +29,7 @@ from threecommas_async.sandbox.account_calls import (
     page_of_accounts,
     rename_account,
 )
+from threecommas_async.sandbox.context import in_own_context
 from threecommas_async.sandbox.faults import Fault, RareFault
 from threecommas_async.sandbox.keys import FORM
 from threecommas_async.sandbox.parameters import from_form, merged
@@ -186,6 +187,7 @@ class App:
             _log.exception("a %s request was answered with 500", request.method)
             return _UNKNOWN_ERROR
 
+    @in_own_context
     def _call(self, request: web.BaseRequest, body: bytes) -> object:
         path, _, query = request.raw_path.partition("?")
         route = _route(request.method, path)

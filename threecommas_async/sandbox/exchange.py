@@ -20,6 +20,7 @@ from threecommas_async.sandbox.accounts import (
     REAL_ACCOUNT,
     WALLET_ACCOUNT,
 )
+from threecommas_async.sandbox.context import in_own_context
 from threecommas_async.sandbox.create import check_rules, read_order
 from threecommas_async.sandbox.engine import Engine
 from threecommas_async.sandbox.funds import check_funds, check_reduction, max_reduction, read_funds
@@ -102,6 +103,7 @@ class Exchange:
         self._random = random.Random(seed)
         self._last_id = _FIRST_ID
 
+    @in_own_context
     def seed(
         self,
         count: int,
@@ -138,10 +140,12 @@ class Exchange:
             ids.append(trade.id)
         return ids
 
+    @in_own_context
     def advance(self, now: float) -> None:
         """Carry out everything that is due, each at its own instant."""
         self._engine.advance(now)
 
+    @in_own_context
     def set_price(
         self, now: float, pair: str, *, last: Number, bid: Number | None = None, ask: Number | None = None
     ) -> None:

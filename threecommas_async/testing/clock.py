@@ -26,9 +26,9 @@ class Clock:
     """Moves time: hours of waiting take milliseconds.
 
     It moves the clock of the running event loop, and with it ``asyncio.sleep``, every timeout, the client's
-    request limit, its pauses, its retries and what it knows of a ban; and the clock of a sandbox, with
-    everything that happens there. Timers go off one after the other, each at its own instant, and between
-    two of them everybody does what there is to do, requests to the sandbox included.
+    request limit, its pauses, its retries, the hour of its risk limits and what it knows of a ban; and the
+    clock of a sandbox, with everything that happens there. Timers go off one after the other, each at its own
+    instant, and between two of them everybody does what there is to do, requests to the sandbox included.
 
     It does not move ``datetime.now()``, ``time.time()`` and ``time.monotonic()``, nor anything that runs in
     another thread or process: what waits for those may meet its timeout at once. So it does not move what the

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from threecommas_async.models.order_groups import exact
+from threecommas_async.sandbox.context import in_own_context
 
 if TYPE_CHECKING:
     from threecommas_async.models.order_groups import Number
@@ -49,6 +50,7 @@ class Market:
         """
         self._sandbox.set_price(pair, last=last, bid=bid, ask=ask)
 
+    @in_own_context
     def move(self, pair: str, *, percent: Number) -> None:
         """Move the last price of a pair, and bid and ask with it.
 
