@@ -192,7 +192,7 @@ class SmartTrades(SmartTradeCalls):
         Args:
             account_id: Only this account.
             pair: Only this pair, QUOTE_BASE.
-            type: Only this kind.
+            type: As in `SmartTrades.list`.
             from_: Created at or after this instant, aware.
             to: Created at or before this instant, aware.
             base: Only this base currency.

@@ -82,8 +82,11 @@ class SmartTradeCalls:
             per_page: Trades per page, 1 to 100. A page with fewer is the last one.
             account_id: Only this account.
             pair: Only this pair, QUOTE_BASE.
-            type: Only this kind.
-            status: Only these states; ``active`` has those that have not ended.
+            type: Only this kind, such as ``smart_trade``: the constructors of `SmartTradeOrder` have
+                their names.
+            status: Only these states: ``active`` has those that have not ended; ``finished``,
+                ``successfully_finish``, ``successfully_finished``, ``cancelled`` and ``failed`` are what
+                the API calls them.
             order_by: Sort key; None is the API's default, the status.
             order_direction: Sort direction; None is the API's default, DESC.
             from_: Created at or after this instant, aware.
@@ -164,8 +167,8 @@ class SmartTradeCalls:
         Args:
             account_id: Only this account.
             pair: Only this pair, QUOTE_BASE.
-            type: Only this kind.
-            status: Only these states; ``active`` has those that have not ended.
+            type: As in `SmartTrades.list`.
+            status: As in `SmartTrades.list`.
             order_direction: ``DESC`` begins with the newest trade.
             from_: Created at or after this instant, aware.
             to: Created at or before this instant, aware.

@@ -32,8 +32,9 @@ class LedgerEntry:
     """One accepted order.
 
     Args:
-        at: Instant of acceptance, in seconds on the exchange's clock.
-        action: What was ordered.
+        at: Instant of acceptance, in seconds since the sandbox was made, each of them ``time_scale``
+            simulated ones.
+        action: What was ordered: the name of the call, ``close_trade`` for ``close_trade_by_market``.
         smart_trade_id: The SmartTrade.
         trade_id: The single trade that it is about; None for orders on the whole SmartTrade.
         account_id: Account it is on.
@@ -103,10 +104,11 @@ class Fill:
     no fills.
 
     Args:
-        at: Instant of execution, in seconds on the exchange's clock.
+        at: Instant of execution, as in `LedgerEntry`.
         smart_trade_id: The SmartTrade.
         trade_id: The single trade; None for the close of the whole SmartTrade at market price.
-        purpose: Role of the order.
+        purpose: Role of the order: ``position`` (added funds, too), ``take_profit``, ``stop_loss``,
+            ``reduce_funds`` or ``market_close``.
         side: ``buy`` or ``sell``.
         units: Executed size in base, the fee included.
         price: Price in quote.

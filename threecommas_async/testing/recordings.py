@@ -104,8 +104,9 @@ def record(
     ``Date``, ``Retry-After`` and body. No other header is, so neither is key or signature, and where
     one of them occurs in anything else it is masked. The secret never leaves the client. E-mail addresses
     are replaced wherever they occur, and so are the values of fields that name or authenticate the user
-    (`threecommas_async.testing.redaction.ALWAYS`). Ids, prices, amounts and notes are kept: read the file
-    before you give it away, and name in ``redact`` what else should not be in it.
+    (`threecommas_async.testing.redaction.ALWAYS`). Ids, prices, amounts and notes are kept, and ids stand in
+    paths too, where nothing is replaced: read the file before you give it away, and name in ``redact`` what
+    else should not be in it.
 
     A request that nothing answered is not recorded. Nothing that fails while recording disturbs a call:
     it is raised when the block ends.
