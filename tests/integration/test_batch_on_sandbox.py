@@ -386,6 +386,29 @@ async def test_wait_for_takes_no_stream() -> None:
         assert sandbox.requests == 0
 
 
+class Wise:
+    """A predicate that is an object, and has to be awaited."""
+
+    async def __call__(self, _trade: SmartTrade) -> bool:
+        return False
+
+
+async def nobody(_trade: SmartTrade) -> bool:
+    return False
+
+
+@pytest.mark.parametrize("predicate", [nobody, Wise()])
+async def test_a_predicate_that_would_have_to_be_awaited_closes_nothing(predicate: Any) -> None:
+    async with Sandbox(trades=3, limit=ROOMY) as sandbox, client_of(sandbox) as client:
+        for dry_run in (True, False):
+            with pytest.raises(ValueError, match="plain function"):
+                await client.smart_trades.close_all(predicate=predicate, dry_run=dry_run)
+        with pytest.raises(ValueError, match="plain function"):
+            await client.smart_trades.wait_for(list(sandbox.exchange.trades), predicate, timeout=9)
+        assert sandbox.requests == (0 if predicate is nobody else 3)
+        assert writes(sandbox) == {}
+
+
 async def test_an_account_can_be_closed_alone() -> None:
     async with Sandbox(trades=12, limit=ROOMY) as sandbox, client_of(sandbox) as client:
         order = SmartTradeOrder.smart_trade(account_id=REAL_ACCOUNT.id, pair="USDT_DOGE", units=50)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
 from threecommas_async.batch.engine import is_duration
 from threecommas_async.batch.items import check_iterable, read_item
+from threecommas_async.batch.predicate import check_predicate, holds
 from threecommas_async.errors import (
     DecodeError,
     NotFoundError,
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
     from collections.abc import Set as AbstractSet
 
+    from threecommas_async.batch.predicate import Predicate
     from threecommas_async.limits import RateLimit
     from threecommas_async.models.decoding import Page
 
@@ -128,7 +130,7 @@ async def _read_singly(calls: Calls, ids: AbstractSet[int], see: See) -> Found:
 async def until(
     calls: Calls,
     trades: Iterable[int | str | SmartTrade],
-    is_there: Callable[[SmartTrade], bool],
+    is_there: Predicate,
     *,
     limit: RateLimit,
     timeout: float,
@@ -136,6 +138,7 @@ async def until(
 ) -> dict[int, SmartTrade]:
     """Poll until all trades have ended or are where they are to be; see ``SmartTrades.wait_for``."""
     check_iterable(trades, can_be_async=False)
+    check_predicate(is_there)
     reached: dict[int, SmartTrade] = {}
     left: set[int] = set()
     for trade in trades:
@@ -159,7 +162,7 @@ async def until(
 async def follow(
     calls: Calls,
     ids: set[int],
-    is_there: Callable[[SmartTrade], bool],
+    is_there: Predicate,
     take: See,
     *,
     limit: RateLimit,
@@ -222,9 +225,7 @@ class _Poll:
         problem: Why that poll failed in part or as a whole, if it did.
     """
 
-    def __init__(
-        self, calls: Calls, ids: set[int], is_there: Callable[[SmartTrade], bool], take: See
-    ) -> None:
+    def __init__(self, calls: Calls, ids: set[int], is_there: Predicate, take: See) -> None:
         self.left: set[int] = set(ids)
         self.cost: int = 1
         self.problem: ThreeCommasError | None = None
@@ -258,7 +259,7 @@ class _Poll:
         return problem
 
     def _see(self, trade: SmartTrade) -> None:
-        if trade.is_terminal or self._is_there(trade):
+        if trade.is_terminal or holds(self._is_there, trade):
             self._take(trade)
             self.left.discard(trade.id)
 

@@ -15,6 +15,7 @@ from threecommas_async.batch import closing as verdicts
 from threecommas_async.batch import follow, sweep
 from threecommas_async.batch.engine import Batch, check_options, make_report
 from threecommas_async.batch.items import Item, check_iterable, check_order, each, read_items
+from threecommas_async.batch.predicate import check_predicate
 from threecommas_async.batch.progress import Progress
 from threecommas_async.batch.report import BatchReport, Outcome, Verdict
 from threecommas_async.errand import Deeds, Errand
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from threecommas_async.batch.closing import OnUnfilled
     from threecommas_async.batch.items import ClosingOrder, IdsOrTrades, Read, Source
+    from threecommas_async.batch.predicate import Predicate
     from threecommas_async.batch.progress import OnProgress
     from threecommas_async.resources.smart_trades import Kind
 
@@ -174,7 +176,7 @@ class SmartTrades(SmartTradeCalls):
         to: datetime | None = None,
         base: str | None = None,
         quote: str | None = None,
-        predicate: Callable[[SmartTrade], bool] | None = None,
+        predicate: Predicate | None = None,
         order: ClosingOrder = "given",
         on_unfilled: OnUnfilled = "cancel",
         concurrency: int = CONCURRENCY,
@@ -197,7 +199,7 @@ class SmartTrades(SmartTradeCalls):
             to: Created at or before this instant, aware.
             base: Only this base currency.
             quote: Only this quote currency.
-            predicate: Only the trades for which it returns true.
+            predicate: Only the trades for which it returns true: a plain function, no coroutine function.
             order: As in `close_many`; ``"given"`` begins with the newest trade.
             on_unfilled: As in `close_many`.
             concurrency: As in `close_many`.
@@ -215,8 +217,8 @@ class SmartTrades(SmartTradeCalls):
         check_options(concurrency=concurrency, deadline=deadline, on_progress=on_progress)
         verdicts.check_on_unfilled(on_unfilled)
         check_order(order)
-        if predicate is not None and not callable(predicate):
-            raise ValueError(f"predicate must be a function of a SmartTrade, not {predicate!r}")
+        if predicate is not None:
+            check_predicate(predicate)
         filters: dict[str, Any] = {
             "account_id": account_id,
             "pair": pair,
@@ -430,7 +432,7 @@ class SmartTrades(SmartTradeCalls):
     async def wait_for(
         self,
         trades: Iterable[int | str | SmartTrade],
-        predicate: Callable[[SmartTrade], bool],
+        predicate: Predicate,
         /,
         *,
         timeout: float,
@@ -444,7 +446,8 @@ class SmartTrades(SmartTradeCalls):
 
         Args:
             trades: Ids or trades.
-            predicate: Whether a trade is where you want it to be, such as ``lambda trade: trade.is_filled``.
+            predicate: Whether a trade is where you want it to be, such as ``lambda trade: trade.is_filled``;
+                a plain function, no coroutine function.
             timeout: Seconds after which to give up, waits for the request limit included.
             poll_every: Seconds between two polls; the first pauses are shorter, from an eighth of it, and
                 longer ones follow where a poll takes many requests.
@@ -453,7 +456,8 @@ class SmartTrades(SmartTradeCalls):
             The trades by id, as they were when the predicate held or they had ended. Look which.
 
         Raises:
-            ValueError: An item is no id and no trade, or a time is not positive; nothing was sent.
+            ValueError: An item is no id and no trade, a time is not positive, or the predicate is no plain
+                function; nothing was sent.
             WaitTimeoutError: Some trades were not there in time; a `TimeoutError` that holds the others.
             NotFoundError: An id is not among the trades of this key.
         """
