@@ -811,6 +811,35 @@ def test_a_batch_that_is_cancelled_before_it_began_has_a_report() -> None:
     assert len(report) == 0
 
 
+@pytest.mark.parametrize("count", [3, 250])
+def test_whoever_was_cancelled_before_closes_nothing(count: int) -> None:
+    """Such as by Ctrl-C, while the caller computed: the cancellation is raised where he next waits."""
+    exchange = Exchange(dict.fromkeys(range(1, count + 1), "waiting_targets"))
+
+    async def compute_and_close() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await batch_of(exchange, range(1, count + 1)).run()
+
+    async def close_too_late() -> None:
+        async with asyncio.timeout(0):
+            await batch_of(exchange, range(1, count + 1)).run()
+
+    async def main() -> None:
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await asyncio.create_task(compute_and_close())
+        with pytest.raises(TimeoutError) as late:
+            await close_too_late()
+        for error in (caught.value, late.value):
+            report = BatchReport.of(error)
+            assert report is not None
+            assert report.counts == ({Verdict.SKIPPED: count} if count < 100 else {})
+
+    virtual_time.run(main())
+    assert exchange.calls == []
+
+
 def test_a_progress_function_that_hangs_does_not_outlive_its_batch() -> None:
     async def hang(_done: int, _total: int | None, _outcome: Outcome) -> None:
         await asyncio.sleep(10_000)

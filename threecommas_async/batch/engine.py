@@ -94,7 +94,6 @@ class Batch(AsyncIterator[Outcome]):
         self._is_begun = False
         self._began = self._ended = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._is_cut_off = False
         self._verdicts: deque[Outcome] = deque()
         self._is_streaming = False
         self._changed = asyncio.Event()
@@ -164,9 +163,9 @@ class Batch(AsyncIterator[Outcome]):
             except BaseException:
                 self._stop_timer()
                 raise
-            self._set_to_work(items)
+            await self._set_to_work(items)
 
-    def _set_to_work(self, items: Source) -> None:
+    async def _set_to_work(self, items: Source) -> None:
         self._is_begun = True
         self._errand.when_called_off(self._bound)
         self._began = self._ended = self._clock()
@@ -177,6 +176,7 @@ class Batch(AsyncIterator[Outcome]):
             self._items = iter(items)
             self._concurrency = min(self._concurrency, self._total)
         self._teller.begin(self._total)
+        await asyncio.sleep(0)  # Whoever was cancelled before he came here is told so now: nothing has left.
         for _ in range(self._concurrency):
             worker = asyncio.create_task(self._work())
             worker.add_done_callback(lambda _: self._changed.set())
