@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
+import fcntl
 import json
 import os
 import signal
 import sys
+import termios
 from typing import TYPE_CHECKING
 
 import pytest
@@ -155,6 +158,28 @@ async def test_a_signal_lets_finish_what_has_left_and_tells_what_is_closed(numbe
         assert told["counts"] == {"closing": len(sandbox.ledger), "skipped": 80 - len(sandbox.ledger)}
         assert 16 <= len(sandbox.ledger) <= 48
         assert b"Traceback" not in err
+
+
+async def test_ctrl_c_while_ids_are_typed_ends_the_command() -> None:
+    async with Sandbox(trades=3, limit=ROOMY) as sandbox:
+        process = await start("close", "-", "--yes", env=environment(sandbox, THREECOMMAS_MODE="real"))
+        assert process.stdin is not None
+        process.stdin.write(" ".join(map(str, sandbox.exchange.trades)).encode())
+        await process.stdin.drain()
+        while await asyncio.to_thread(_is_unread, process.stdin):
+            await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(process.wait(), 10) == 130
+        _, err = await process.communicate()
+        assert b"Traceback" not in err
+        assert sandbox.requests == 0
+
+
+def _is_unread(pipe: asyncio.StreamWriter) -> bool:
+    """Whether something that was written to a pipe waits for its reader."""
+    waiting = array.array("i", [0])
+    fcntl.ioctl(pipe.get_extra_info("pipe").fileno(), termios.FIONREAD, waiting)
+    return waiting[0] > 0
 
 
 async def test_the_progress_bar_leaves_standard_output_alone_when_interrupted() -> None:

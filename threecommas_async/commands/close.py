@@ -19,7 +19,7 @@ from threecommas_async.errors import ThreeCommasError
 from threecommas_async.resources.smart_trades import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Coroutine, Generator
 
     from threecommas_async.batch.progress import OnProgress
     from threecommas_async.batch.report import Outcome
@@ -66,8 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
-async def close(options: argparse.Namespace) -> ExitCode:
-    """Close what the command line names.
+def close(options: argparse.Namespace) -> Coroutine[object, object, ExitCode]:
+    """Return the work of closing what the command line names; ids are read from standard input before it.
 
     Raises:
         ValueError: The command line cannot be used; nothing was sent.
@@ -75,7 +75,12 @@ async def close(options: argparse.Namespace) -> ExitCode:
     filters = {name: value for name in _FILTERS if (value := getattr(options, name)) is not None}
     if bool(options.ids) == bool(options.all or filters):
         raise ValueError("say which trades: ids, or --all or a filter such as --account, and not both")
+    # Not on the event loop, which is deaf to Ctrl-C as long as nobody types.
     ids = [line for id in options.ids for line in (_from_standard_input() if id == "-" else [id])]
+    return _close(ids, filters, options)
+
+
+async def _close(ids: list[str], filters: dict[str, Any], options: argparse.Namespace) -> ExitCode:
     try:
         client = ThreeCommas.from_env()
     except ValueError as problem:
