@@ -706,6 +706,28 @@ def test_the_end_of_a_trade_says_what_became_of_its_close(
     assert (outcome.verdict, outcome.trade) == (then, end)
 
 
+@pytest.mark.parametrize(
+    ("state", "is_filled", "verdict"),
+    [
+        ("panic_sold", True, Verdict.CLOSED),
+        ("finished", True, Verdict.CLOSED),
+        ("failed", True, Verdict.REFUSED),
+        ("cancelled", True, Verdict.REFUSED),
+        ("failed", False, Verdict.CLOSED),
+    ],
+)
+def test_a_close_that_is_answered_by_an_end_with_the_position_held_is_no_success(
+    state: str, *, is_filled: bool, verdict: Verdict
+) -> None:
+    class Ending(Exchange):
+        async def close_by_market(self, id: int, /) -> SmartTrade:
+            return structs.replace(trade(id, state), is_position_not_filled=not is_filled)
+
+    [outcome] = close(Ending({}), [1])
+    assert outcome.verdict is verdict
+    assert outcome.ok is ("held" not in outcome.reason)
+
+
 def test_a_deadline_bounds_what_is_in_flight_too() -> None:
     async def main() -> None:
         exchange = InTwoSteps(dict.fromkeys(range(1, 101), "waiting_targets"))

@@ -68,8 +68,10 @@ class Closing:
             trade = await self._calls.close_by_market(trade_id)
         except (errors.InvalidRequestError, errors.PermissionDeniedError) as refusal:
             return await self._end_uncloseable(await why(self._calls, trade_id, refusal), refusal)
-        verdict = Verdict.CLOSED if trade.is_terminal else Verdict.CLOSING
-        return Outcome(trade_id, verdict, TradeSummary.of(trade))
+        seen = TradeSummary.of(trade)
+        if not seen.is_terminal:
+            return Outcome(trade_id, Verdict.CLOSING, seen)
+        return _ended_held(seen) or Outcome(trade_id, Verdict.CLOSED, seen)
 
     async def _end_uncloseable(self, trade: SmartTrade, refusal: errors.APIStatusError | None) -> Outcome:
         seen = TradeSummary.of(trade)
@@ -169,10 +171,21 @@ def followed(outcome: Outcome, end: TradeSummary | None) -> Outcome:
         return outcome
     if outcome.verdict is Verdict.ALREADY_CLOSED:
         return Outcome(outcome.id, outcome.verdict, end)
-    if end.status is StatusCode.CANCELLED and end.is_filled:
-        return refused(end, "it ended as cancelled, and the position is still held")
-    if end.status is StatusCode.FAILED and end.is_filled:
-        return refused(end, "it ended as failed: the position may still be held")
+    if (held := _ended_held(end)) is not None:
+        return held
     if outcome.verdict is Verdict.UNKNOWN and end.status not in _ORDERED_ENDS:
         return Outcome(outcome.id, Verdict.ALREADY_CLOSED, end)
     return Outcome(outcome.id, Verdict.CLOSED if end.is_filled else Verdict.CANCELLED, end)
+
+
+def _ended_held(end: TradeSummary) -> Outcome | None:
+    """Return the verdict on a trade whose end left the position held; None if it did not."""
+    if not end.is_filled:
+        return None
+    match end.status:
+        case StatusCode.CANCELLED:
+            return refused(end, "it ended as cancelled, and the position is still held")
+        case StatusCode.FAILED:
+            return refused(end, "it ended as failed: the position may still be held")
+        case _:
+            return None
