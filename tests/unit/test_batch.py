@@ -11,9 +11,9 @@ from msgspec import structs
 from tests import virtual_time
 from threecommas_async import errors
 from threecommas_async.batch import Batch, BatchReport, Outcome, Verdict
-from threecommas_async.batch.closing import Closing, followed
+from threecommas_async.batch.closing import Closing, followed, plan
 from threecommas_async.batch.engine import check_options
-from threecommas_async.batch.items import read_items
+from threecommas_async.batch.items import Item, read_items
 from threecommas_async.errand import Errand
 from threecommas_async.limits import GENERAL
 from threecommas_async.models.smart_trade import SmartTrade
@@ -674,6 +674,15 @@ def test_an_unfilled_trade_is_ordered_to_close_if_that_is_wanted() -> None:
     [outcome] = close(exchange, [trade(1, "waiting_position")], on_unfilled="close")
     assert outcome.verdict is Verdict.REFUSED
     assert exchange.calls == [("close", 1), ("get", 1)]
+
+
+def test_a_plan_says_of_a_trade_that_cannot_be_read_what_a_run_would_do_with_it() -> None:
+    problems = {1: errors.DecodeError("odd"), 2: errors.NotFoundError("no such trade")}
+    planned = [plan(Item(id), {}, problems, on_unfilled="cancel") for id in problems]
+    assert [(outcome.verdict, outcome.error) for outcome in planned] == [
+        (Verdict.WOULD_CLOSE, problems[1]),
+        (Verdict.REFUSED, problems[2]),
+    ]
 
 
 def ended(state: StatusCode, *, is_filled: bool) -> TradeSummary:

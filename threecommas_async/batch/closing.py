@@ -140,7 +140,10 @@ def plan(
     """
     seen = item.seen or found.get(item.id)
     if seen is None:
-        return Outcome(item.id or None, Verdict.REFUSED, error=item.fault or problems.get(item.id))
+        problem = item.fault or problems.get(item.id)
+        is_there = isinstance(problem, errors.DecodeError)
+        verdict = Verdict.WOULD_CLOSE if is_there else Verdict.REFUSED
+        return Outcome(item.id or None, verdict, error=problem)
     if not seen.is_open:
         return Outcome(item.id, Verdict.ALREADY_CLOSED, seen)
     if not seen.is_unfilled or on_unfilled == "close":
