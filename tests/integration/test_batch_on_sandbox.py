@@ -23,6 +23,7 @@ from threecommas_async import (
 )
 from threecommas_async.limits import Limiter, RateLimit
 from threecommas_async.sandbox import EVERY_STATUS, PAPER_ACCOUNT, REAL_ACCOUNT, Sandbox
+from threecommas_async.sandbox.faults import Fault
 
 if TYPE_CHECKING:
     from threecommas_async.models.status import StatusCode
@@ -171,6 +172,15 @@ async def test_what_fails_while_following_costs_no_report() -> None:
     ):
         report = await client.smart_trades.close_many(list(sandbox.exchange.trades), wait=True)
         assert report.counts == {Verdict.CLOSING: 3}
+
+
+async def test_an_id_that_nothing_has_costs_the_others_no_end() -> None:
+    """The answer about it was lost, so that nobody knows until it is followed."""
+    async with Sandbox(trades=3, limit=ROOMY, time_scale=1) as sandbox, client_of(sandbox) as client:
+        sandbox.network.next(Fault.LOST_ANSWER)
+        calls = client.with_options(timeout=0.5).smart_trades
+        report = await calls.close_many([999_999_999, *sandbox.exchange.trades], concurrency=1, wait=True)
+        assert report.counts == {Verdict.UNKNOWN: 1, Verdict.CLOSED: 3}
 
 
 async def test_what_was_skipped_on_purpose_is_not_waited_for() -> None:

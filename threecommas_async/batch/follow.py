@@ -168,6 +168,7 @@ async def follow(
     limit: RateLimit,
     timeout: float,
     poll_every: float,
+    must_exist: bool = True,
 ) -> None:
     """Poll until all trades have ended or are where they are to be.
 
@@ -179,15 +180,17 @@ async def follow(
         limit: The request limit that is kept.
         timeout: Seconds after which to give up.
         poll_every: Seconds between two polls.
+        must_exist: A trade that is none of this key is an error; otherwise it is followed no more.
 
     Raises:
         ValueError: A time is not positive.
+        NotFoundError: A trade that must exist does not.
         WaitTimeoutError: Some were not there in time.
     """
     for name, seconds in (("timeout", timeout), ("poll_every", poll_every)):
         if not is_duration(seconds):
             raise ValueError(f"{name} must be a positive number of seconds, not {reprlib.repr(seconds)}")
-    poll = _Poll(calls, ids, is_there, take)
+    poll = _Poll(calls, ids, is_there, take, must_exist=must_exist)
     clock = asyncio.get_running_loop().time
     ends_at, pause = clock() + timeout, poll_every / 8
     try:
@@ -218,6 +221,7 @@ class _Poll:
         ids: The trades.
         is_there: Whether a trade is where it is to be.
         take: Is given each trade that is there, or has ended.
+        must_exist: A trade that is none of this key is an error.
 
     Attributes:
         left: Ids of the others.
@@ -225,20 +229,23 @@ class _Poll:
         problem: Why that poll failed in part or as a whole, if it did.
     """
 
-    def __init__(self, calls: Calls, ids: set[int], is_there: Predicate, take: See) -> None:
+    def __init__(
+        self, calls: Calls, ids: set[int], is_there: Predicate, take: See, *, must_exist: bool
+    ) -> None:
         self.left: set[int] = set(ids)
         self.cost: int = 1
         self.problem: ThreeCommasError | None = None
         self._calls = calls
         self._is_there = is_there
         self._take = take
+        self._must_exist = must_exist
         self._gone: set[int] = set()
 
     async def once(self, *, is_last: bool = False) -> None:
         """Look once; a look that fails is made up for by the next one.
 
         Raises:
-            ThreeCommasError: The next one would fail too; a trade is none of this key.
+            ThreeCommasError: The next one would fail too; a trade that must exist is none of this key.
         """
         try:
             self.problem = await self._look(is_last)
@@ -249,26 +256,28 @@ class _Poll:
         asked = self.left - self._gone
         active = await find_active(self._calls, asked, self._see, pages_before=self.cost)
         self.cost = active.requests
-        problem = _unreadable(active)
+        problem = self._unreadable(active)
         self._gone |= asked - active.ids - active.problems.keys()
         are_all_gone = self._gone == self.left - active.problems.keys()
         if self._gone and (is_last or are_all_gone or len(self._gone) >= PAGE_SIZE):
             ended = await find_ended(self._calls, self._gone, self._see)
             self._gone.clear()
-            problem = _unreadable(ended) or problem
+            problem = self._unreadable(ended) or problem
         return problem
+
+    def _unreadable(self, found: Found) -> ThreeCommasError | None:
+        """Return why a trade could not be read, if that may pass; see to those that do not exist."""
+        unreadable: ThreeCommasError | None = None
+        for id, problem in found.problems.items():
+            if not isinstance(problem, NotFoundError):
+                unreadable = problem
+            elif self._must_exist:
+                raise problem
+            else:
+                self.left.discard(id)
+        return unreadable
 
     def _see(self, trade: SmartTrade) -> None:
         if trade.is_terminal or holds(self._is_there, trade):
             self._take(trade)
             self.left.discard(trade.id)
-
-
-def _unreadable(found: Found) -> ThreeCommasError | None:
-    """Return why a trade could not be read, if that may pass."""
-    unreadable: ThreeCommasError | None = None
-    for problem in found.problems.values():
-        if isinstance(problem, NotFoundError):
-            raise problem
-        unreadable = problem
-    return unreadable

@@ -584,6 +584,7 @@ class SmartTrades(SmartTradeCalls):
                 limit=limit,
                 timeout=left,
                 poll_every=POLL_EVERY,
+                must_exist=False,
             )
         except errors.WaitTimeoutError:
             pass  # Those that have ended are known.
