@@ -765,6 +765,19 @@ def test_a_refused_key_lets_finish_what_is_in_flight_however_long_that_takes() -
     virtual_time.run(main())
 
 
+def test_a_deadline_bounds_what_is_in_flight_after_a_refused_key_too() -> None:
+    async def main() -> None:
+        exchange = InTwoSteps(dict.fromkeys(range(1, 101), "waiting_targets"))
+        errand = Errand()
+        batch = batch_of(exchange, range(1, 101), errand=errand, deadline=5)
+        asyncio.get_running_loop().call_later(1, errand.call_off, errors.AuthenticationError("no"))
+        report = await batch.run()
+        assert report.elapsed == 15
+        assert report.counts == {Verdict.SKIPPED: 100}
+
+    virtual_time.run(main())
+
+
 def test_a_batch_that_is_cancelled_while_it_reads_its_input_has_an_empty_report() -> None:
     async def main() -> None:
         async def endless() -> AsyncIterator[SmartTrade]:

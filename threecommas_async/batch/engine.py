@@ -214,7 +214,8 @@ class Batch(AsyncIterator[Outcome]):
 
     def _bound(self, reason: Exception) -> None:
         """Give what is in flight its time, and no more, where not the API called it off."""
-        if isinstance(reason, errors.BatchStoppedError) and self._timer is None:
+        is_over = all(worker.done() for worker in self._workers)
+        if isinstance(reason, errors.BatchStoppedError) and self._timer is None and not is_over:
             self._timer = asyncio.get_running_loop().call_later(GRACE, self._cut)
 
     def _cut(self) -> None:
