@@ -92,10 +92,11 @@ def batch_of(
     errand: Errand | None = None,
 ) -> Batch:
     check_options(concurrency=concurrency, deadline=deadline, on_progress=on_progress)
+    errand = errand or Errand()
     return Batch(
-        partial(read_items, trades, order=order),
+        partial(read_items, trades, order=order, errand=errand),
         Closing(exchange, on_unfilled),
-        errand=errand or Errand(),
+        errand=errand,
         limit=GENERAL,
         concurrency=concurrency,
         deadline=deadline,
@@ -525,13 +526,33 @@ def test_after_its_deadline_a_batch_begins_nothing() -> None:
 
 def test_reading_takes_its_share_of_the_deadline() -> None:
     async def slow() -> AsyncIterator[SmartTrade]:
-        await asyncio.sleep(2)
         yield lossy(1, "-5")
+        await asyncio.sleep(2)
 
     async def main() -> None:
         exchange = Exchange({1: "waiting_targets"})
         report = await batch_of(exchange, slow(), order="loss", deadline=1).run()
         assert report.counts == {Verdict.SKIPPED: 1}
+        assert exchange.calls == []
+
+    virtual_time.run(main())
+
+
+def test_a_stream_that_is_to_be_ranked_is_not_read_on_after_the_deadline() -> None:
+    async def trades() -> AsyncIterator[SmartTrade]:
+        yield trade(1)
+        yield trade(2)
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        exchange = Exchange({})
+        report = await batch_of(exchange, trades(), order="loss", deadline=5).run()
+        assert asyncio.get_running_loop().time() == pytest.approx(5)
+        assert [(outcome.id, outcome.verdict) for outcome in report] == [
+            (1, Verdict.SKIPPED),
+            (2, Verdict.SKIPPED),
+        ]
+        assert "the deadline of 5 s had passed" in report.outcomes[0].reason
         assert exchange.calls == []
 
     virtual_time.run(main())

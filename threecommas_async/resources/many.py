@@ -84,7 +84,7 @@ class SmartTrades(SmartTradeCalls):
                 shown yet are looked up first, by pages.
             order: Which comes first: ``"given"`` is the order of the input; ``"loss"`` begins with the
                 largest loss and ``"size"`` with the largest position, in USD as far as the trades say. Both
-                need trades, not ids, and read all of them first.
+                need trades, not ids, and read all of them first, or those that come before the deadline.
             on_unfilled: What to do with a trade whose entry is not filled, which the API refuses to close:
                 ``"cancel"`` it, after it was read anew, since it may be filled by now; ``"skip"`` it, which
                 is no failure of the report; or order the close all the same (``"close"``).
@@ -110,10 +110,10 @@ class SmartTrades(SmartTradeCalls):
         check_options(concurrency=concurrency, deadline=deadline, on_progress=on_progress)
         verdicts.check_on_unfilled(on_unfilled)
         check_order(order)
-        read = partial(read_items, trades, order=order)
-        if dry_run:
-            return await self._plan(read, on_unfilled, Errand())
         errand = Errand()
+        read = partial(read_items, trades, order=order, errand=errand)
+        if dry_run:
+            return await self._plan(read, on_unfilled, errand)
         batch = self._closing(
             read,
             errand,
@@ -157,9 +157,10 @@ class SmartTrades(SmartTradeCalls):
         verdicts.check_on_unfilled(on_unfilled)
         check_order(order)
         check_iterable(trades)
+        errand = Errand()
         return self._closing(
-            partial(read_items, trades, order=order),
-            Errand(),
+            partial(read_items, trades, order=order, errand=errand),
+            errand,
             on_unfilled=on_unfilled,
             concurrency=concurrency,
             deadline=deadline,
@@ -292,7 +293,7 @@ class SmartTrades(SmartTradeCalls):
         check_options(concurrency=concurrency, deadline=deadline, on_progress=on_progress)
         errand = Errand()
         return await self._batch(
-            partial(read_items, trades, order="given"),
+            partial(read_items, trades, order="given", errand=errand),
             verdicts.Cancelling(self._view(errand, is_exit=True)),
             errand,
             concurrency=concurrency,
@@ -336,7 +337,7 @@ class SmartTrades(SmartTradeCalls):
             return Outcome(trade.id, Verdict.DONE, TradeSummary.of(trade))
 
         return await self._batch(
-            partial(read_items, trades, order="given"),
+            partial(read_items, trades, order="given", errand=errand),
             set_note,
             errand,
             concurrency=concurrency,
