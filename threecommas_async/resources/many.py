@@ -122,8 +122,9 @@ class SmartTrades(SmartTradeCalls):
             deadline=deadline,
             on_progress=on_progress,
         )
+        ends_at = self._ends_at(deadline)
         report = await batch.run()
-        return await self._follow(report, errand, deadline) if wait else report
+        return await self._follow(report, errand, ends_at) if wait else report
 
     def closing(
         self,
@@ -258,6 +259,7 @@ class SmartTrades(SmartTradeCalls):
             found = await look(None)
             plan = await self._plan(partial(read, found.items), on_unfilled, errand)
             return replace(plan, outcomes=(*plan.outcomes, *found.unreadable))
+        ends_at = self._ends_at(deadline)
         report = await sweep.Sweep(
             look,
             close,
@@ -266,7 +268,7 @@ class SmartTrades(SmartTradeCalls):
             skips_unfilled=on_unfilled == "skip",
             deadline=deadline,
         ).run()
-        return await self._follow(report, errand, deadline) if wait else report
+        return await self._follow(report, errand, ends_at) if wait else report
 
     async def cancel_many(
         self,
@@ -558,13 +560,16 @@ class SmartTrades(SmartTradeCalls):
         refusal = self._session.objection(row, {"id": outcome.id})
         return outcome if refusal is None else Outcome(outcome.id, Verdict.REFUSED, outcome.trade, refusal)
 
-    async def _follow(self, report: BatchReport, errand: Errand, deadline: float | None) -> BatchReport:
+    def _ends_at(self, deadline: float | None) -> float | None:
+        return None if deadline is None else self._session.clock() + deadline
+
+    async def _follow(self, report: BatchReport, errand: Errand, ends_at: float | None) -> BatchReport:
         """Follow what a batch has closed or cancelled to its end."""
         ids = {outcome.id for outcome in report if outcome.id is not None and verdicts.can_end(outcome)}
-        left = FOLLOW if deadline is None else deadline - report.elapsed
+        began = self._session.clock()
+        left = FOLLOW if ends_at is None else ends_at - began
         if errand.called_off is not None or not ids or left <= 0:
             return report
-        began = self._session.clock()
         limit = self._session.limiter.limit
         ends: dict[int, TradeSummary] = {}
 
