@@ -14,7 +14,7 @@ from threecommas_async.batch.items import ClosingOrder
 from threecommas_async.batch.report import BatchReport
 from threecommas_async.client import ThreeCommas
 from threecommas_async.commands.exit_codes import ExitCode, exit_code_of
-from threecommas_async.commands.output import show, show_json
+from threecommas_async.commands.output import show, show_json, tell
 from threecommas_async.errors import ThreeCommasError
 from threecommas_async.resources.smart_trades import Kind
 
@@ -84,7 +84,7 @@ async def _close(ids: list[str], filters: dict[str, Any], options: argparse.Name
     try:
         client = ThreeCommas.from_env()
     except ValueError as problem:
-        print(problem, file=sys.stderr)
+        tell(problem)
         return ExitCode.CREDENTIALS
     how: dict[str, Any] = {
         "order": options.order,
@@ -104,7 +104,7 @@ async def _close(ids: list[str], filters: dict[str, Any], options: argparse.Name
                     else trades.close_all(on_progress=on_progress, **filters, **how)
                 )
         except ThreeCommasError as problem:
-            print(problem, file=sys.stderr)
+            tell(problem)
             return exit_code_of([problem])
         except asyncio.CancelledError as cancelled:
             if (so_far := BatchReport.of(cancelled)) is not None:
@@ -128,14 +128,14 @@ def _print(report: BatchReport, options: argparse.Namespace) -> None:
         show(report.table())
     show(str(report))
     if not len(report) and not options.ids:
-        print("No open trade fits. A filter is what 3Commas writes: --pair USDT_BTC.", file=sys.stderr)
+        tell("No open trade fits. A filter is what 3Commas writes: --pair USDT_BTC.")
     elif report.dry_run:
-        print("Add --yes to act.", file=sys.stderr)
+        tell("Add --yes to act.")
 
 
 @contextmanager
 def _progress(*, is_shown: bool) -> Generator[OnProgress | None, None, None]:
-    """Show verdicts as they fall on standard error: a bar where rich is installed, else lines."""
+    """Show verdicts on standard error as they fall: a bar on a terminal if rich is installed, else lines."""
     if not is_shown:
         yield None
         return
@@ -145,14 +145,18 @@ def _progress(*, is_shown: bool) -> Generator[OnProgress | None, None, None]:
     except ModuleNotFoundError:
         yield _tell
         return
-    with Progress(console=Console(stderr=True), transient=True, redirect_stdout=False) as progress:
+    console = Console(stderr=True)
+    if not console.is_terminal:  # There would be no bar, and rich exits where nobody reads.
+        yield _tell
+        return
+    with Progress(console=console, transient=True, redirect_stdout=False) as progress:
         bar = progress.add_task("closing")
         yield lambda done, total, _outcome: progress.update(bar, completed=done, total=total)
 
 
 def _tell(done: int, total: int | None, outcome: Outcome) -> None:
     if done % _EVERY == 0 or done == total or not outcome.ok:
-        print(f"{done}/{total or '?'} {outcome}", file=sys.stderr)
+        tell(f"{done}/{total or '?'} {outcome}")
 
 
 def _instant(text: str) -> datetime:
