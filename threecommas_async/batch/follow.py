@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import reprlib
 from contextlib import aclosing
+from math import ceil
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
 from threecommas_async.batch.engine import is_duration
@@ -67,7 +68,14 @@ async def find(calls: Calls, ids: AbstractSet[int], see: See) -> Found:
     return Found(active.ids | ended.ids, active.requests + ended.requests, active.problems | ended.problems)
 
 
-async def find_active(calls: Calls, ids: AbstractSet[int], see: See, *, pages_before: int = 1) -> Found:
+async def find_active(
+    calls: Calls,
+    ids: AbstractSet[int],
+    see: See,
+    *,
+    others: AbstractSet[int] = frozenset(),
+    pages_before: int = 1,
+) -> Found:
     """Find trades in the list of active ones; one by one where that is not dearer.
 
     A trade that is missing there need not have ended: what ends moves others to a page that was read before.
@@ -76,6 +84,7 @@ async def find_active(calls: Calls, ids: AbstractSet[int], see: See, *, pages_be
         calls: The calls.
         ids: The trades.
         see: Is shown each of them that is found.
+        others: Trades that are shown as well where they come along.
         pages_before: Pages that the list had.
     """
     if len(ids) <= pages_before:
@@ -85,34 +94,52 @@ async def find_active(calls: Calls, ids: AbstractSet[int], see: See, *, pages_be
     async with aclosing(pages(calls.list, status="active", order_by="created_at")) as active:
         async for page in active:
             number += 1
-            found |= _show(page, ids, see)
+            found |= _show(page, ids, see, others)
             if len(found) == len(ids):
                 break
     return Found(found, number, {})
 
 
-async def find_ended(calls: Calls, ids: AbstractSet[int], see: See) -> Found:
-    """Read trades that have ended lately: by pages of recent changes while these pay, then one by one."""
+async def find_ended(
+    calls: Calls, ids: AbstractSet[int], see: See, *, others: AbstractSet[int] = frozenset()
+) -> Found:
+    """Read trades that have ended lately: by pages of recent changes while these pay, then one by one.
+
+    Pages pay as long as no more of them show no end of any of the trades than a page for each hundred.
+
+    Args:
+        calls: The calls.
+        ids: The trades.
+        see: Is shown each of them.
+        others: Trades that are shown as well where they come along.
+    """
     found: set[int] = set()
     number = 0
+    in_vain_at_most, in_vain = ceil(len(ids) / PAGE_SIZE), 0
     if len(ids) > 1:
         async with aclosing(pages(calls.list, status="all", order_by="updated_at")) as recent:
             async for page in recent:
                 number += 1
-                before = len(found)
-                found |= _show(page, ids - found, see)
-                if len(found) == before or len(found) >= len(ids) - 1:
+                shows_end = any(trade.is_terminal and trade.id in others for trade in page)
+                shown = _show(page, ids - found, see, others)
+                found |= shown
+                in_vain += not (shown or shows_end)
+                if in_vain == in_vain_at_most or len(found) >= len(ids) - 1:
                     break
     rest = await _read_singly(calls, ids - found, see)
     return Found(found | rest.ids, number + rest.requests, rest.problems)
 
 
-def _show(page: Iterable[SmartTrade], ids: AbstractSet[int], see: See) -> set[int]:
-    """Show those trades of a page that were asked for, and return their ids."""
-    asked = [trade for trade in page if trade.id in ids]
-    for trade in asked:
+def _show(page: Iterable[SmartTrade], ids: AbstractSet[int], see: See, others: AbstractSet[int]) -> set[int]:
+    """Show those trades of a page that were asked for, and others; return the ids of the former."""
+    shown: set[int] = set()
+    for trade in page:
+        if trade.id in ids:
+            shown.add(trade.id)
+        elif trade.id not in others:
+            continue
         see(trade)
-    return {trade.id for trade in asked}
+    return shown
 
 
 async def _read_singly(calls: Calls, ids: AbstractSet[int], see: See) -> Found:
@@ -213,8 +240,8 @@ async def follow(
 class _Poll:
     """Looks where trades are.
 
-    How those ended that are no longer active is read for a hundred at once, for all of them when none is
-    active any more, and at the last poll.
+    How those ended that are no longer active is read for a hundred at once that were missing twice, and for
+    all of them when none is active any more, and at the last poll.
 
     Args:
         calls: The calls.
@@ -254,16 +281,18 @@ class _Poll:
 
     async def _look(self, is_last: bool) -> ThreeCommasError | None:
         asked = self.left - self._gone
-        active = await find_active(self._calls, asked, self._see, pages_before=self.cost)
+        active = await find_active(self._calls, asked, self._see, others=self._gone, pages_before=self.cost)
         self.cost = active.requests
         problem = self._unreadable(active)
+        gone = set(self._gone)  # Missing twice: once may be a slip from one page to another.
         self._gone |= asked - active.ids - active.problems.keys()
-        are_all_gone = self._gone == self.left - active.problems.keys()
-        if self._gone and (is_last or are_all_gone or len(self._gone) >= PAGE_SIZE):
-            ended = await find_ended(self._calls, self._gone, self._see)
-            self._gone.clear()
-            problem = self._unreadable(ended) or problem
-        return problem
+        if is_last or self._gone == self.left - active.problems.keys():
+            gone = set(self._gone)
+        elif len(gone) < PAGE_SIZE:
+            return problem
+        ended = await find_ended(self._calls, gone, self._see, others=self.left)
+        self._gone -= gone
+        return self._unreadable(ended) or problem
 
     def _unreadable(self, found: Found) -> ThreeCommasError | None:
         """Return why a trade could not be read, if that may pass; see to those that do not exist."""
@@ -278,6 +307,7 @@ class _Poll:
         return unreadable
 
     def _see(self, trade: SmartTrade) -> None:
+        self._gone.discard(trade.id)
         if trade.is_terminal or holds(self._is_there, trade):
             self._take(trade)
             self.left.discard(trade.id)
