@@ -283,6 +283,17 @@ def test_bad_times_and_ids_are_refused_before_anything_is_asked(options: dict[st
     assert server.asked == []
 
 
+def test_a_few_trades_among_thousands_are_not_looked_for_on_every_page() -> None:
+    server = Server(dict.fromkeys(range(1, 3001), 1000.0))
+    seen: list[SmartTrade] = []
+    found = virtual_time.run(follow.find(server, {1, 2}, seen.append))
+    assert found.ids == {trade.id for trade in seen} == {1, 2}
+    assert found.requests == len(server.asked) == 2 + 1 + 2
+    server.asked.clear()
+    assert until(server, [1, 2], timeout=1100).keys() == {1, 2}
+    assert server.kinds["active"] == 2
+
+
 def test_trades_are_found_by_pages_and_what_they_do_not_show_alone() -> None:
     """230 are active, 20 ended lately, one ended long before 300 others, and one does not exist."""
     server = Server(dict.fromkeys(range(1, 231), 1e9))

@@ -78,6 +78,7 @@ async def find_active(
 ) -> Found:
     """Find trades in the list of active ones; one by one where that is not dearer.
 
+    Of the list no more pages are read than there are trades.
     A trade that is missing there need not have ended: what ends moves others to a page that was read before.
 
     Args:
@@ -95,7 +96,7 @@ async def find_active(
         async for page in active:
             number += 1
             found |= _show(page, ids, see, others)
-            if len(found) == len(ids):
+            if len(found) == len(ids) or number == len(ids):
                 break
     return Found(found, number, {})
 
