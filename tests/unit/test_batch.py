@@ -160,6 +160,23 @@ def test_a_trade_that_had_ended_when_it_was_read_costs_no_call() -> None:
     assert exchange.calls == [("get", 2), ("cancel", 2), ("close", 4)]
 
 
+@pytest.mark.parametrize("order", ["given", "loss"])
+def test_what_costs_no_call_leaves_the_loop_to_others(order: ClosingOrder) -> None:
+    """Between two turns of another task 100 trades are read at most, and each of 4 workers takes 50."""
+    ended = [trade(id, "panic_sold") for id in range(1, 5001)]
+
+    async def main() -> None:
+        batch = asyncio.create_task(batch_of(Exchange({}), ended, order=order).run())
+        turns = 0
+        while not batch.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert (await batch).counts == {Verdict.ALREADY_CLOSED: 5000}
+        assert turns >= 50 + 25
+
+    virtual_time.run(main())
+
+
 def test_a_trade_that_was_filled_since_it_was_read_is_closed_and_not_cancelled() -> None:
     exchange = Exchange({1: "waiting_targets"})
     report = close(exchange, [trade(1, "waiting_position")])

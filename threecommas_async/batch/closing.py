@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, Protocol, get_args
 
 from threecommas_async import errors
+from threecommas_async.batch.items import each
 from threecommas_async.batch.report import Outcome, Verdict, lighten, refused
 from threecommas_async.models.status import StatusCode
 from threecommas_async.models.summary import TradeSummary
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from threecommas_async.batch.items import Item
+    from threecommas_async.batch.report import BatchReport
     from threecommas_async.models.smart_trade import SmartTrade
 
 OnUnfilled = Literal["cancel", "skip", "close"]
@@ -163,14 +165,39 @@ def can_end(outcome: Outcome) -> bool:
     return outcome.verdict is Verdict.UNKNOWN or (outcome.ok and outcome.verdict is not Verdict.SKIPPED)
 
 
-def followed(outcome: Outcome, end: TradeSummary | None) -> Outcome:
+class Followed:
+    """The verdicts of a batch, while its trades are followed to their end.
+
+    Attributes:
+        outcomes: The verdicts so far, in the order of the input.
+        places: Where the trades are among them that may end still, by id.
+    """
+
+    def __init__(self, report: BatchReport) -> None:
+        self.outcomes = list(report)
+        self.places: dict[int, list[int]] = {}
+
+    async def begin(self) -> None:
+        """Find out which trades may end still."""
+        async for place, outcome in each(enumerate(self.outcomes)):
+            if outcome.id is not None and can_end(outcome):
+                self.places.setdefault(outcome.id, []).append(place)
+
+    def take(self, trade: SmartTrade) -> None:
+        """Take down the end of one of them."""
+        end = TradeSummary.of(trade)
+        for place in self.places[trade.id]:
+            self.outcomes[place] = followed(self.outcomes[place], end)
+
+
+def followed(outcome: Outcome, end: TradeSummary) -> Outcome:
     """Return the verdict on a trade whose end was awaited.
 
     Args:
         outcome: The verdict before.
-        end: The trade as it ended; None if that is not known.
+        end: The trade as it ended.
     """
-    if end is None or not can_end(outcome):
+    if not can_end(outcome):
         return outcome
     if outcome.verdict is Verdict.ALREADY_CLOSED:
         return Outcome(outcome.id, outcome.verdict, end)

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 GRACE: Final = 10.0
 """Seconds in which what is in flight may finish when a batch is cancelled."""
 
+_CHUNK: Final = 50
+"""Items of which nothing has to be waited for that are taken in one turn of the event loop."""
+
 _STOPS_A_BATCH: Final = (
     errors.AuthenticationError,
     errors.BannedError,
@@ -262,7 +265,10 @@ class Batch(AsyncIterator[Outcome]):
         try:
             while (item := await self._next()) is not None:
                 self._outcomes.append(item)
-                await self._take(len(self._outcomes) - 1, item)
+                number = len(self._outcomes)
+                await self._take(number - 1, item)
+                if number % _CHUNK == 0:
+                    await asyncio.sleep(0)  # What costs no request must not keep the loop for itself.
         finally:
             self._ended = self._clock()
 
@@ -362,12 +368,15 @@ class Batch(AsyncIterator[Outcome]):
             if all(worker.done() for worker in self._workers):
                 await self._items.aclose()
             return
-        why = self._errand.called_off or reason
-        for item in self._items:
-            outcome = self._settled.get(item.id) or _outcome(item, Verdict.SKIPPED, why)
-            self._outcomes.append(outcome)
-            if self._is_streaming:
-                self._verdicts.append(outcome)
+        why = lighten(self._errand.called_off or reason)
+        skipped = Verdict.SKIPPED
+        rest = [
+            self._settled.get(item.id) or Outcome(item.id or None, skipped, item.seen, why, item.value)
+            for item in self._items
+        ]
+        self._outcomes += rest
+        if self._is_streaming:
+            self._verdicts += rest
 
 
 def _verdict_of(problem: Exception) -> Verdict:

@@ -9,7 +9,7 @@ from math import ceil
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
 from threecommas_async.batch.engine import is_duration
-from threecommas_async.batch.items import check_iterable, read_item
+from threecommas_async.batch.items import check_iterable, each, read_item
 from threecommas_async.batch.predicate import check_predicate, holds
 from threecommas_async.errors import (
     DecodeError,
@@ -169,7 +169,7 @@ async def until(
     check_predicate(is_there)
     reached: dict[int, SmartTrade] = {}
     left: set[int] = set()
-    for trade in trades:
+    async for trade in each(trades):
         left.add(read_item(trade).id)
         if isinstance(trade, SmartTrade) and trade.is_terminal:
             reached[trade.id] = trade

@@ -541,15 +541,15 @@ class SmartTrades(SmartTradeCalls):
 
         unread = {item.id for item in items if item.id and item.seen is None}
         found = await follow.find(self._view(errand), unread, see)
-        outcomes = tuple(
-            self._held_back(verdicts.plan(item, seen, found.problems, on_unfilled=on_unfilled))
-            for item in items
-        )
-        once = {outcome.id: outcome for outcome in outcomes}
-        needed = sum(map(verdicts.requests_of, once.values()))
+        outcomes: list[Outcome] = []
+        needed: dict[int | None, int] = {}
+        async for item in each(items):
+            planned = verdicts.plan(item, seen, found.problems, on_unfilled=on_unfilled)
+            outcomes.append(outcome := self._held_back(planned))
+            needed[outcome.id] = verdicts.requests_of(outcome)
         limit = self._session.limiter.limit
-        report = make_report(outcomes, self._session.clock() - began, errand, limit)
-        return replace(report, floor=limit.floor(needed), dry_run=True)
+        report = make_report(tuple(outcomes), self._session.clock() - began, errand, limit)
+        return replace(report, floor=limit.floor(sum(needed.values())), dry_run=True)
 
     def _held_back(self, outcome: Outcome) -> Outcome:
         """Return the verdict of a plan, refused where the client was told not to do that."""
@@ -565,28 +565,25 @@ class SmartTrades(SmartTradeCalls):
 
     async def _follow(self, report: BatchReport, errand: Errand, ends_at: float | None) -> BatchReport:
         """Follow what a batch has closed or cancelled to its end."""
-        ids = {outcome.id for outcome in report if outcome.id is not None and verdicts.can_end(outcome)}
         began = self._session.clock()
         left = FOLLOW if ends_at is None else ends_at - began
-        if errand.called_off is not None or not ids or left <= 0:
-            return report
         limit = self._session.limiter.limit
-        ends: dict[int, TradeSummary] = {}
+        followed = verdicts.Followed(report)
 
-        def take(trade: SmartTrade) -> None:
-            ends[trade.id] = TradeSummary.of(trade)
-
-        def followed() -> BatchReport:
-            outcomes = tuple(verdicts.followed(outcome, ends.get(outcome.id or 0)) for outcome in report)
+        def so_far() -> BatchReport:
             elapsed = report.elapsed + self._session.clock() - began
-            return replace(make_report(outcomes, elapsed, errand, limit), opened=report.opened)
+            now = make_report(tuple(followed.outcomes), elapsed, errand, limit)
+            return replace(now, opened=report.opened)
 
         try:
+            await followed.begin()
+            if errand.called_off is not None or not followed.places or left <= 0:
+                return report
             await follow.follow(
                 self._view(errand),
-                ids,
+                set(followed.places),
                 lambda _: False,
-                take,
+                followed.take,
                 limit=limit,
                 timeout=left,
                 poll_every=POLL_EVERY,
@@ -597,6 +594,6 @@ class SmartTrades(SmartTradeCalls):
         except Exception as problem:  # noqa: BLE001 - a limiter of the caller's may raise anything
             _log.warning("following the trades of a batch failed: %r", problem)
         except asyncio.CancelledError as cancelled:
-            so_far = followed()
-            raise cancelled from errors.BatchStoppedError(f"cancelled: {so_far!r}", report=so_far)
-        return followed()
+            held = so_far()
+            raise cancelled from errors.BatchStoppedError(f"cancelled: {held!r}", report=held)
+        return so_far()
