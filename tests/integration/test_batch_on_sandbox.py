@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import Counter
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from threecommas_async import (
     BatchStoppedError,
     NotFoundError,
     PlanLimitError,
+    ReadOnlyError,
     SmartTrade,
     SmartTradeOrder,
     SmartTrades,
@@ -63,6 +65,23 @@ async def test_a_plan_orders_nothing_and_tells_what_would_be_done() -> None:
         skipping = await client.smart_trades.close_many(unfilled, dry_run=True, on_unfilled="skip")
         assert skipping.counts == {Verdict.SKIPPED: 20}
         assert writes(sandbox) == {}
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_no_error_of_a_report_outlives_it(*, dry_run: bool) -> None:
+    async def close_and_forget() -> None:
+        report = await client.smart_trades.close_many(
+            [*sandbox.exchange.trades, 999_999_999], dry_run=dry_run
+        )
+        refused = [outcome.error for outcome in report if outcome.error is not None]
+        last = NotFoundError if dry_run else ReadOnlyError
+        assert [type(error) for error in refused] == [ReadOnlyError, ReadOnlyError, last]
+        assert [error.__traceback__ for error in refused] == [None] * 3
+
+    async with Sandbox(trades=2, limit=ROOMY) as sandbox, client_of(sandbox, read_only=True) as client:
+        await close_and_forget()
+        gc.collect()
+        assert [error for error in gc.get_objects() if isinstance(error, ReadOnlyError)] == []
 
 
 async def test_the_plan_says_how_long_the_limit_takes() -> None:

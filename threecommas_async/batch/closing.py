@@ -145,7 +145,7 @@ def plan(
         problem = item.fault or problems.get(item.id)
         is_there = isinstance(problem, errors.DecodeError)
         verdict = Verdict.WOULD_CLOSE if is_there else Verdict.REFUSED
-        return Outcome(item.id or None, verdict, error=problem)
+        return Outcome(item.id or None, verdict, error=None if problem is None else lighten(problem))
     if not seen.is_open:
         return Outcome(item.id, Verdict.ALREADY_CLOSED, seen)
     if not seen.is_unfilled or on_unfilled == "close":

@@ -17,7 +17,7 @@ from threecommas_async.batch.engine import Batch, check_options, make_report
 from threecommas_async.batch.items import Item, check_iterable, check_order, each, read_items
 from threecommas_async.batch.predicate import check_predicate
 from threecommas_async.batch.progress import Progress
-from threecommas_async.batch.report import BatchReport, Outcome, Verdict
+from threecommas_async.batch.report import BatchReport, Outcome, Verdict, lighten
 from threecommas_async.errand import Deeds, Errand
 from threecommas_async.models import rules
 from threecommas_async.models.smart_trade import SmartTrade
@@ -558,7 +558,9 @@ class SmartTrades(SmartTradeCalls):
         cancels = outcome.verdict is Verdict.WOULD_CANCEL
         row = endpoints.CANCEL_SMART_TRADE if cancels else endpoints.CLOSE_BY_MARKET
         refusal = self._session.objection(row, {"id": outcome.id})
-        return outcome if refusal is None else Outcome(outcome.id, Verdict.REFUSED, outcome.trade, refusal)
+        if refusal is None:
+            return outcome
+        return Outcome(outcome.id, Verdict.REFUSED, outcome.trade, lighten(refusal))
 
     def _ends_at(self, deadline: float | None) -> float | None:
         return None if deadline is None else self._session.clock() + deadline
