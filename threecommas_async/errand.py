@@ -82,6 +82,11 @@ class Errand:
         reason = BatchStoppedError(f"the deadline of {seconds:g} s had passed")
         return asyncio.get_running_loop().call_later(seconds, self.call_off, reason)
 
+    def forget(self, listener: Callable[[Exception], None]) -> None:
+        """Call a function no more."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
+
     async def wait_for(self, wait: Callable[[], Awaitable[T]]) -> T:
         """Await something, until the errand is called off.
 

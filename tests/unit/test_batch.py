@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import weakref
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -920,6 +922,20 @@ def test_whoever_was_cancelled_before_closes_nothing(count: int) -> None:
 
     virtual_time.run(main())
     assert exchange.calls == []
+
+
+def test_an_errand_of_many_rounds_keeps_none_of_their_batches() -> None:
+    async def main() -> None:
+        errand = Errand()
+        batch = batch_of(Exchange({1: "waiting_targets"}), [1], errand=errand)
+        await batch.run()
+        ended = weakref.ref(batch)
+        del batch
+        gc.collect()
+        assert ended() is None
+        assert errand.called_off is None
+
+    virtual_time.run(main())
 
 
 def test_a_progress_function_that_hangs_does_not_outlive_its_batch() -> None:

@@ -170,7 +170,6 @@ class Batch(AsyncIterator[Outcome]):
 
     async def _set_to_work(self, items: Source) -> None:
         self._is_begun = True
-        self._errand.when_called_off(self._bound)
         self._began = self._ended = self._clock()
         if isinstance(items, AsyncGenerator):
             self._items = items
@@ -182,8 +181,15 @@ class Batch(AsyncIterator[Outcome]):
         await asyncio.sleep(0)  # Whoever was cancelled before he came here is told so now: nothing has left.
         for _ in range(self._concurrency):
             worker = asyncio.create_task(self._work())
-            worker.add_done_callback(lambda _: self._changed.set())
+            worker.add_done_callback(self._worker_is_done)
             self._workers.append(worker)
+        if self._workers:
+            self._errand.when_called_off(self._bound)
+
+    def _worker_is_done(self, _worker: asyncio.Task[None]) -> None:
+        self._changed.set()
+        if all(worker.done() for worker in self._workers):
+            self._errand.forget(self._bound)  # It may outlast the batch.
 
     async def _end(self) -> None:
         """Settle what no worker took, once all of them are done.
@@ -217,8 +223,7 @@ class Batch(AsyncIterator[Outcome]):
 
     def _bound(self, reason: Exception) -> None:
         """Give what is in flight its time, and no more, where not the API called it off."""
-        is_over = all(worker.done() for worker in self._workers)
-        if isinstance(reason, errors.BatchStoppedError) and self._timer is None and not is_over:
+        if isinstance(reason, errors.BatchStoppedError) and self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(GRACE, self._cut)
 
     def _cut(self) -> None:

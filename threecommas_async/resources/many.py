@@ -114,17 +114,16 @@ class SmartTrades(SmartTradeCalls):
         read = partial(read_items, trades, order=order, errand=errand)
         if dry_run:
             return await self._plan(read, on_unfilled, errand)
-        batch = self._closing(
+        closing = self._closing(
             read,
             errand,
             on_unfilled=on_unfilled,
             concurrency=concurrency,
             deadline=deadline,
             on_progress=on_progress,
-        )
+        ).run()
         ends_at = self._ends_at(deadline)
-        report = await batch.run()
-        return await self._follow(report, errand, ends_at) if wait else report
+        return await self._follow(await closing, errand, ends_at) if wait else await closing
 
     def closing(
         self,
@@ -260,7 +259,7 @@ class SmartTrades(SmartTradeCalls):
             plan = await self._plan(partial(read, found.items), on_unfilled, errand)
             return replace(plan, outcomes=(*plan.outcomes, *found.unreadable))
         ends_at = self._ends_at(deadline)
-        report = await sweep.Sweep(
+        sweeping = sweep.Sweep(
             look,
             close,
             lambda outcomes, elapsed: make_report(outcomes, elapsed, errand, self._session.limiter.limit),
@@ -268,7 +267,7 @@ class SmartTrades(SmartTradeCalls):
             skips_unfilled=on_unfilled == "skip",
             deadline=deadline,
         ).run()
-        return await self._follow(report, errand, ends_at) if wait else report
+        return await self._follow(await sweeping, errand, ends_at) if wait else await sweeping
 
     async def cancel_many(
         self,
@@ -571,16 +570,17 @@ class SmartTrades(SmartTradeCalls):
         left = FOLLOW if ends_at is None else ends_at - began
         limit = self._session.limiter.limit
         followed = verdicts.Followed(report)
+        began, opened = began - report.elapsed, report.opened
+        del report  # Not to hold each verdict twice.
 
         def so_far() -> BatchReport:
-            elapsed = report.elapsed + self._session.clock() - began
-            now = make_report(tuple(followed.outcomes), elapsed, errand, limit)
-            return replace(now, opened=report.opened)
+            now = make_report(tuple(followed.outcomes), self._session.clock() - began, errand, limit)
+            return replace(now, opened=opened)
 
         try:
             await followed.begin()
             if errand.called_off is not None or not followed.places or left <= 0:
-                return report
+                return so_far()
             await follow.follow(
                 self._view(errand),
                 set(followed.places),
