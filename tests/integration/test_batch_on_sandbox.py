@@ -447,7 +447,10 @@ async def test_an_account_can_be_closed_alone() -> None:
         assert [outcome.id for outcome in report] == [other.id]
 
 
-@pytest.mark.parametrize("filters", [{"pair": ""}, {"quote": " "}, {"base": ""}, {"account_id": 0.5}])
+@pytest.mark.parametrize(
+    "filters",
+    [{"pair": ""}, {"quote": " "}, {"base": ""}, {"account_id": 0.5}, {"account_id": 0}, {"account_id": -7}],
+)
 async def test_a_filter_that_is_not_set_does_not_select_everything(filters: dict[str, Any]) -> None:
     async with Sandbox(trades=3, limit=ROOMY) as sandbox, client_of(sandbox) as client:
         with pytest.raises(ValueError, match=next(iter(filters))):
