@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import weakref
 from decimal import Decimal
 from functools import partial
@@ -273,6 +274,37 @@ def test_no_more_calls_are_in_flight_than_asked_for() -> None:
     exchange = Exchange(dict.fromkeys(range(1, 51), "waiting_targets"))
     close(exchange, range(1, 51), concurrency=7)
     assert exchange.most_in_flight == 7
+
+
+def test_a_pool_has_no_more_workers_than_there_is_work() -> None:
+    async def trades() -> AsyncIterator[int]:
+        for id in (1, 2, 3):
+            await asyncio.sleep(1)
+            yield id
+
+    async def main() -> None:
+        exchange = Exchange(dict.fromkeys((1, 2, 3), "waiting_targets"))
+        batch = asyncio.create_task(batch_of(exchange, trades(), concurrency=10**9).run())
+        await asyncio.sleep(2.5)
+        assert len(asyncio.all_tasks()) <= 2 + 3
+        assert (await batch).counts == {Verdict.CLOSING: 3}
+
+    virtual_time.run(main())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks are eager from 3.12 on")
+@pytest.mark.parametrize("concurrency", [4, 10**9])
+def test_a_pool_of_eager_tasks_is_no_larger(concurrency: int) -> None:
+    async def main() -> None:
+        eager: Any = getattr(asyncio, "eager_task_factory", None)
+        asyncio.get_running_loop().set_task_factory(eager)
+        ids = range(1, 3001)
+        exchange = Exchange(dict.fromkeys(ids, "waiting_targets"))
+        report = await batch_of(exchange, ids, concurrency=concurrency).run()
+        assert report.counts == {Verdict.CLOSING: 3000}
+        assert exchange.most_in_flight == min(concurrency, 3000)
+
+    virtual_time.run(main())
 
 
 def test_progress_is_told_after_each_verdict() -> None:
@@ -613,8 +645,8 @@ def test_leaving_the_block_stops_the_batch_and_keeps_its_report() -> None:
         async with batch_of(exchange, range(1, 101)) as batch:
             async for _ in batch:
                 break
-        assert batch.report.counts == {Verdict.CLOSING: 8, Verdict.SKIPPED: 92}
-        assert len(exchange.calls) == 8
+        assert batch.report.counts == {Verdict.CLOSING: 5, Verdict.SKIPPED: 95}
+        assert len(exchange.calls) == 5
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     virtual_time.run(main())

@@ -93,6 +93,7 @@ class Batch(AsyncIterator[Outcome]):
         self._settled: dict[int, Outcome] = {}
         self._source_error: BaseException | None = None
         self._workers: list[asyncio.Task[None]] = []
+        self._at_work = 0
         self._is_cut_off = False
         self._is_begun = False
         self._began = self._ended = 0.0
@@ -104,7 +105,7 @@ class Batch(AsyncIterator[Outcome]):
     @property
     def report(self) -> BatchReport:
         """The verdicts so far, in the order of the input."""
-        is_over = self._is_begun and all(worker.done() for worker in self._workers)
+        is_over = self._is_begun and not self._at_work
         elapsed = (self._ended if is_over else self._clock()) - self._began if self._is_begun else 0.0
         outcomes = tuple(outcome for outcome in self._outcomes if isinstance(outcome, Outcome))
         return make_report(outcomes, elapsed, self._errand, self._limit)
@@ -118,8 +119,9 @@ class Batch(AsyncIterator[Outcome]):
         """
         try:
             await self._begin()
-            if self._workers:
-                await asyncio.wait(self._workers)
+            while self._at_work:
+                self._changed.clear()
+                await self._changed.wait()
         except asyncio.CancelledError as cancelled:
             await self._wind_down_cancelled(cancelled)
         await self._end()
@@ -129,7 +131,7 @@ class Batch(AsyncIterator[Outcome]):
         self._is_streaming = True
         try:
             await self._begin()
-            while not self._verdicts and not all(worker.done() for worker in self._workers):
+            while not self._verdicts and self._at_work:
                 self._changed.clear()
                 await self._changed.wait()
         except asyncio.CancelledError as cancelled:
@@ -179,16 +181,23 @@ class Batch(AsyncIterator[Outcome]):
             self._concurrency = min(self._concurrency, self._total)
         self._teller.begin(self._total)
         await asyncio.sleep(0)  # Whoever was cancelled before he came here is told so now: nothing has left.
-        for _ in range(self._concurrency):
-            worker = asyncio.create_task(self._work())
-            worker.add_done_callback(self._worker_is_done)
-            self._workers.append(worker)
-        if self._workers:
+        self._hire()
+        if self._at_work:
             self._errand.when_called_off(self._bound)
 
-    def _worker_is_done(self, _worker: asyncio.Task[None]) -> None:
+    def _hire(self) -> None:
+        """Employ one more, if there may be work for him."""
+        is_over = self._errand.called_off is not None or (self._workers and not self._at_work)
+        if len(self._workers) < self._concurrency and not is_over:
+            self._at_work += 1
+            worker = asyncio.create_task(self._work())
+            worker.add_done_callback(self._has_left)
+            self._workers.append(worker)
+
+    def _has_left(self, _worker: asyncio.Task[None]) -> None:
         self._changed.set()
-        if all(worker.done() for worker in self._workers):
+        self._at_work -= 1
+        if not self._at_work:
             self._errand.forget(self._bound)  # It may outlast the batch.
 
     async def _end(self) -> None:
@@ -267,8 +276,13 @@ class Batch(AsyncIterator[Outcome]):
         return errors.BatchStoppedError(f"the batch was cancelled: {report!r}", report=report)
 
     async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
         try:
             while (item := await self._next()) is not None:
+                if len(self._workers) < self._concurrency:
+                    loop.call_soon(
+                        self._hire
+                    )  # Not here, where tasks that are eager would begin within another.
                 self._outcomes.append(item)
                 number = len(self._outcomes)
                 await self._take(number - 1, item)
