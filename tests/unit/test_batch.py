@@ -15,8 +15,8 @@ from tests import virtual_time
 from threecommas_async import errors
 from threecommas_async.batch import Batch, BatchReport, Outcome, Verdict
 from threecommas_async.batch.closing import Closing, followed, plan
-from threecommas_async.batch.engine import check_options
 from threecommas_async.batch.items import Item, read_items
+from threecommas_async.batch.options import check_options
 from threecommas_async.errand import Errand
 from threecommas_async.limits import GENERAL
 from threecommas_async.models.smart_trade import SmartTrade

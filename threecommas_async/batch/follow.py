@@ -8,8 +8,8 @@ from contextlib import aclosing
 from math import ceil
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
-from threecommas_async.batch.engine import is_duration
 from threecommas_async.batch.items import check_iterable, each, read_item
+from threecommas_async.batch.options import is_duration
 from threecommas_async.batch.predicate import check_predicate, holds
 from threecommas_async.errors import (
     DecodeError,

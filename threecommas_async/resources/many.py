@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from threecommas_async import endpoints, errors
 from threecommas_async.batch import closing as verdicts
 from threecommas_async.batch import follow, sweep
-from threecommas_async.batch.engine import Batch, check_options, make_report
+from threecommas_async.batch.engine import Batch, make_report
 from threecommas_async.batch.items import Item, check_iterable, check_order, each, read_items
+from threecommas_async.batch.options import check_options
 from threecommas_async.batch.predicate import check_predicate
 from threecommas_async.batch.progress import Progress
 from threecommas_async.batch.report import BatchReport, Outcome, Verdict, lighten
