@@ -460,7 +460,10 @@ async def second_run(stage: Stage) -> None:
         ids = stage.ids
     assert not set(before.values()) - _STILL, before
     mark = len(stage.sandbox.ledger)
-    calm = stage.fleet.clients[0].smart_trades
+    client = stage.fleet.clients[0]
+    if plan.limit is not ROOMY and not plan.keeps_limit:  # Whoever does not know the limit has no calm.
+        client = stage.fleet.add_client(limits=plan.limit)
+    calm = client.smart_trades
     if plan.how == "cancel_many":
         report = await calm.cancel_many(ids)
     else:
