@@ -293,6 +293,22 @@ async def test_a_cancelled_batch_loses_nothing_and_a_second_run_closes_the_rest(
         assert Counter(entry.smart_trade_id for entry in sandbox.ledger) == Counter(ids)
 
 
+@pytest.mark.parametrize("how", ["closing", "cancel_many"])
+async def test_what_had_ended_is_not_called_refused_because_the_batch_was_stopped(how: str) -> None:
+    async with Sandbox(trades=50, limit=ROOMY, latency=(0.2, 0.2)) as sandbox, client_of(sandbox) as client:
+        ids = list(sandbox.exchange.trades)
+        await client.smart_trades.close_many(ids)
+        if how == "closing":
+            async with client.smart_trades.closing(ids) as batch:
+                async for _ in batch:
+                    break
+            report = batch.report
+        else:
+            report = await client.smart_trades.cancel_many(ids, deadline=0.5)
+        assert report.counts.keys() == {Verdict.ALREADY_CLOSED, Verdict.SKIPPED}
+        assert writes(sandbox) == {"close_by_market": 50}
+
+
 async def test_what_was_begun_and_not_ended_is_not_called_skipped() -> None:
     async def close_and_read(calls: SmartTrades, id: int) -> SmartTrade:
         await calls.close_by_market(id)

@@ -98,7 +98,7 @@ def batch_of(
     errand = errand or Errand()
     return Batch(
         partial(read_items, trades, order=order, errand=errand),
-        Closing(exchange, on_unfilled),
+        Closing(exchange, exchange, on_unfilled),
         errand=errand,
         limit=GENERAL,
         concurrency=concurrency,

@@ -49,11 +49,13 @@ class Closing:
 
     Args:
         calls: The calls to do it with.
+        looks: Those to see with why it was refused.
         on_unfilled: What to do with trades whose entry is not filled.
     """
 
-    def __init__(self, calls: Calls, on_unfilled: OnUnfilled) -> None:
+    def __init__(self, calls: Calls, looks: Calls, on_unfilled: OnUnfilled) -> None:
         self._calls = calls
+        self._looks = looks
         self._on_unfilled = on_unfilled
 
     async def __call__(self, item: Item) -> Outcome:
@@ -69,7 +71,7 @@ class Closing:
         try:
             trade = await self._calls.close_by_market(trade_id)
         except (errors.InvalidRequestError, errors.PermissionDeniedError) as refusal:
-            return await self._end_uncloseable(await why(self._calls, trade_id, refusal), refusal)
+            return await self._end_uncloseable(await why(self._looks, trade_id, refusal), refusal)
         seen = TradeSummary.of(trade)
         if not seen.is_terminal:
             return Outcome(trade_id, Verdict.CLOSING, seen)
@@ -95,10 +97,12 @@ class Cancelling:
 
     Args:
         calls: The calls to do it with.
+        looks: Those to see with why it was refused.
     """
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, looks: Calls) -> None:
         self._calls = calls
+        self._looks = looks
 
     async def __call__(self, item: Item) -> Outcome:
         """Cancel one trade."""
@@ -107,7 +111,7 @@ class Cancelling:
         try:
             trade = await self._calls.cancel(item.id)
         except (errors.InvalidRequestError, errors.PermissionDeniedError) as refusal:
-            trade = await why(self._calls, item.id, refusal)
+            trade = await why(self._looks, item.id, refusal)
             verdict = Verdict.REFUSED if trade.is_open else Verdict.ALREADY_CLOSED
             error = lighten(refusal) if trade.is_open else None
             return Outcome(item.id, verdict, TradeSummary.of(trade), error)

@@ -296,7 +296,7 @@ class SmartTrades(SmartTradeCalls):
         errand = Errand()
         return await self._batch(
             partial(read_items, trades, order="given", errand=errand),
-            verdicts.Cancelling(self._view(errand, is_exit=True)),
+            verdicts.Cancelling(self._view(errand, is_exit=True), self._looks(errand)),
             errand,
             concurrency=concurrency,
             deadline=deadline,
@@ -473,6 +473,9 @@ class SmartTrades(SmartTradeCalls):
     def _view(self, errand: Errand, *, is_exit: bool = False) -> Self:
         return self.with_session(self._session.patient(is_exit=is_exit, errand=errand))
 
+    def _looks(self, errand: Errand) -> Self:
+        return self.with_session(self._session.patient(is_exit=True, errand=errand, can_be_called_off=False))
+
     def _closing(
         self,
         read: Read,
@@ -483,7 +486,7 @@ class SmartTrades(SmartTradeCalls):
         deadline: float | None,
         on_progress: OnProgress | None,
     ) -> Batch:
-        act = verdicts.Closing(self._view(errand, is_exit=True), on_unfilled)
+        act = verdicts.Closing(self._view(errand, is_exit=True), self._looks(errand), on_unfilled)
         return self._batch(
             read, act, errand, concurrency=concurrency, deadline=deadline, on_progress=on_progress
         )
