@@ -187,11 +187,16 @@ class Followed:
             if outcome.id is not None and can_end(outcome):
                 self.places.setdefault(outcome.id, []).append(place)
 
+    def is_left_open(self, trade: SmartTrade) -> bool:
+        """Whether one of them is open, and nobody knows that it was told to close."""
+        place = self.places[trade.id][0]
+        return trade.is_open and self.outcomes[place].verdict is Verdict.UNKNOWN
+
     def take(self, trade: SmartTrade) -> None:
-        """Take down the end of one of them."""
-        end = TradeSummary.of(trade)
+        """Take down the end of one of them, or that it is left open."""
+        seen = TradeSummary.of(trade)
         for place in self.places[trade.id]:
-            self.outcomes[place] = followed(self.outcomes[place], end)
+            self.outcomes[place] = followed(self.outcomes[place], seen)
 
 
 def followed(outcome: Outcome, end: TradeSummary) -> Outcome:
@@ -199,10 +204,12 @@ def followed(outcome: Outcome, end: TradeSummary) -> Outcome:
 
     Args:
         outcome: The verdict before.
-        end: The trade as it ended.
+        end: The trade as it ended, or as it was when it was followed no longer.
     """
     if not can_end(outcome):
         return outcome
+    if not end.is_terminal:
+        return Outcome(outcome.id, outcome.verdict, end, outcome.error)
     if outcome.verdict is Verdict.ALREADY_CLOSED:
         return Outcome(outcome.id, outcome.verdict, end)
     if (held := _ended_held(end)) is not None:

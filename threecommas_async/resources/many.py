@@ -41,6 +41,8 @@ T = TypeVar("T")
 
 CONCURRENCY: Final = 16
 """Calls of a batch in flight at most, unless told otherwise."""
+STILL_OPEN: Final = 10.0
+"""Seconds after which a trade that is open is followed no longer where nobody knows of its close."""
 FOLLOW: Final = 600.0
 """Seconds for which ``wait=True`` follows trades when there is no deadline."""
 POLL_EVERY: Final = 10.0
@@ -94,7 +96,8 @@ class SmartTrades(SmartTradeCalls):
             dry_run: Order nothing and return the plan: what would be closed, cancelled or left alone, and
                 ``floor``, the seconds that the request limit takes for it. Ids are looked up first, by pages.
                 What the client was told not to do (``mode``, ``read_only``) is ``REFUSED`` there, too.
-            wait: Follow the trades to their end: until the deadline, or for 10 minutes.
+            wait: Follow the trades to their end: until the deadline, or for 10 minutes. One whose close ended
+                ``UNKNOWN`` and that is still open after 10 s is not waited for: close it again.
             on_progress: Called after each verdict with the number of verdicts so far, the number of trades
                 (None if the iterable does not know) and the `Outcome`; what is left when the batch stops is
                 in the report alone. A plain function that returns at once, or a coroutine function, which is
@@ -574,12 +577,15 @@ class SmartTrades(SmartTradeCalls):
         left = FOLLOW if ends_at is None else ends_at - began
         limit = self._session.limiter.limit
         followed = verdicts.Followed(report)
-        began, opened = began - report.elapsed, report.opened
+        elapsed, opened = report.elapsed, report.opened
         del report  # Not to hold each verdict twice.
 
         def so_far() -> BatchReport:
-            now = make_report(tuple(followed.outcomes), self._session.clock() - began, errand, limit)
-            return replace(now, opened=opened)
+            seconds = elapsed + self._session.clock() - began
+            return replace(make_report(tuple(followed.outcomes), seconds, errand, limit), opened=opened)
+
+        def is_left_open(trade: SmartTrade) -> bool:
+            return self._session.clock() - began >= STILL_OPEN and followed.is_left_open(trade)
 
         try:
             await followed.begin()
@@ -588,7 +594,7 @@ class SmartTrades(SmartTradeCalls):
             await follow.follow(
                 self._view(errand),
                 set(followed.places),
-                lambda _: False,
+                is_left_open,
                 followed.take,
                 limit=limit,
                 timeout=left,
