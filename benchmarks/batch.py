@@ -19,9 +19,13 @@ import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from threecommas_async import RateLimit, ThreeCommas
+import msgspec
+
+from threecommas_async import RateLimit, SmartTrade, ThreeCommas
+from threecommas_async.models.status import Status, StatusCode
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
     from multiprocessing.connection import Connection
 
     from threecommas_async import BatchReport
@@ -58,7 +62,7 @@ def serve(port: Connection) -> None:
 
 def client_of(origin: str, limit: RateLimit) -> ThreeCommas:
     """Return a client of the server."""
-    return ThreeCommas("the-key", "the-secret", mode="paper", base_url=origin, limits=limit)
+    return ThreeCommas("the-key", "the-secret", mode="real", base_url=origin, limits=limit)
 
 
 async def close(client: ThreeCommas, count: int) -> BatchReport:
@@ -94,26 +98,43 @@ async def memory(origin: str) -> None:
 
 
 async def turns(origin: str) -> None:
-    """Print the CPU time of the longest turns of the loop."""
-    longest: list[float] = []
+    """Print the CPU time of the longest turns of the loop: of closes, and of what costs no request."""
+    trade = msgspec.json.decode(ANSWER.read_bytes(), type=SmartTrade)
+    ids = range(FIRST, FIRST + MANY)
+    closing = [msgspec.structs.replace(trade, id=id) for id in ids]
+    held = Status(basic_type=StatusCode.WAITING_TARGETS)
+    open_trades = [msgspec.structs.replace(trade, id=id, status=held) for id in ids]
+    async with client_of(origin, NEVER_REACHED) as client:
+        close_many = client.smart_trades.close_many
+        await close(client, 100)
+        for name, batch in (
+            ("closes", close(client, MANY)),
+            ("closes cut short by a deadline", close_many(ids, deadline=0.05)),
+            ("trades that are closing already", close_many(closing)),
+            ("trades in a plan", close_many(open_trades, order="loss", dry_run=True)),
+        ):
+            slow = ", ".join(f"{turn * 1e3:.2f}" for turn in sorted(await turns_of(batch))[-3:])
+            print(f"{MANY:>6} {name}: longest turns of the loop {slow} ms")
+
+
+async def turns_of(batch: Coroutine[Any, Any, BatchReport]) -> list[float]:
+    """Return the CPU seconds of each turn of the loop while a batch is at work."""
+    turns: list[float] = []
     run: Any = asyncio.events.Handle._run  # noqa: SLF001 - there is no other way to time a turn
 
     def timed(handle: asyncio.Handle) -> None:
         began = time.thread_time()
         run(handle)
-        longest.append(time.thread_time() - began)
+        turns.append(time.thread_time() - began)
 
-    async with client_of(origin, NEVER_REACHED) as client:
-        await close(client, 100)
-        gc.collect()
-        gc.freeze()
-        asyncio.events.Handle._run = timed  # type: ignore[method-assign, assignment]  # noqa: SLF001
-        try:
-            await close(client, MANY)
-        finally:
-            asyncio.events.Handle._run = run  # type: ignore[method-assign]  # noqa: SLF001
-    slow = ", ".join(f"{turn * 1e3:.2f}" for turn in sorted(longest)[-3:])
-    print(f"{MANY:>6} closes: longest turns of the loop {slow} ms")
+    gc.collect()
+    gc.freeze()
+    asyncio.events.Handle._run = timed  # type: ignore[method-assign, assignment]  # noqa: SLF001
+    try:
+        await asyncio.create_task(batch)
+    finally:
+        asyncio.events.Handle._run = run  # type: ignore[method-assign]  # noqa: SLF001
+    return turns
 
 
 def main() -> None:

@@ -38,7 +38,7 @@ _SEPARATOR: Final = re.compile(r"\n| && ")
 NOT_RUN: Final = (
     r"(\.venv/bin/)?pip install .*",
     r"python3 -m venv \.venv",
-    r"\.venv/bin/python -m pytest -q -n 4",  # These tests; the README's line is the first thing that .ci/run runs.
+    r"\.venv/bin/python -m pytest -q -n 4",  # These tests; .ci/run begins with that line.
     r"\.venv/bin/python -m threecommas_async demo",  # Run by .ci/run.
 )
 """Lines that are not run here: they install something, or are run elsewhere."""

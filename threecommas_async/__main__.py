@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from threecommas_async.commands import close, doctor, sandbox
 from threecommas_async.commands.exit_codes import ExitCode
+from threecommas_async.commands.output import settle, tell
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
@@ -29,10 +30,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             case _:
                 return _demo(options)
     except ValueError as problem:
-        print(problem, file=sys.stderr)
+        tell(problem)
         return ExitCode.USAGE
     except (KeyboardInterrupt, asyncio.CancelledError):
         return ExitCode.INTERRUPTED
+    finally:
+        settle()
 
 
 async def _until_told(work: Coroutine[object, object, int]) -> int:
@@ -63,7 +66,7 @@ def _demo(options: argparse.Namespace) -> int:
     try:
         from threecommas_async.commands import demo
     except ModuleNotFoundError as missing:
-        print(f"The demo needs {missing.name}: pip install 'threecommas-async[demo]'", file=sys.stderr)
+        tell(f"The demo needs {missing.name}: pip install 'threecommas-async[demo]'")
         return ExitCode.USAGE
     return demo.run(options.trades, real_time=options.real_time)
 

@@ -58,17 +58,17 @@ class Errand:
         self.rate_limited += status == 429
 
     def call_off(self, reason: Exception) -> None:
-        """Let nothing more be sent; the first reason stays."""
+        """Let nothing more be sent; the first reason stays, and listeners hear of each."""
         if self.called_off is None:
             self.called_off = reason
-            for listener in self._listeners:
-                listener(reason)
             for task in self._waiting:
                 self._broken_off.add(task)
                 task.cancel()
+        for listener in self._listeners:
+            listener(reason)
 
     def when_called_off(self, listener: Callable[[Exception], None]) -> None:
-        """Call a function with the reason once it is called off; at once if it has been."""
+        """Call a function with the reason whenever it is called off; at once if it has been."""
         self._listeners.append(listener)
         if self.called_off is not None:
             listener(self.called_off)
@@ -81,6 +81,11 @@ class Errand:
         """
         reason = BatchStoppedError(f"the deadline of {seconds:g} s had passed")
         return asyncio.get_running_loop().call_later(seconds, self.call_off, reason)
+
+    def forget(self, listener: Callable[[Exception], None]) -> None:
+        """Call a function no more."""
+        if listener in self._listeners:
+            self._listeners.remove(listener)
 
     async def wait_for(self, wait: Callable[[], Awaitable[T]]) -> T:
         """Await something, until the errand is called off.

@@ -184,7 +184,12 @@ class Session:
         return view
 
     def patient(
-        self, *, is_exit: bool = False, errand: Errand | None = None, deeds: Deeds | None = None
+        self,
+        *,
+        is_exit: bool = False,
+        errand: Errand | None = None,
+        deeds: Deeds | None = None,
+        can_be_called_off: bool = True,
     ) -> Self:
         """Return a session for the calls of something longer: a batch, a walk, a poll.
 
@@ -192,6 +197,7 @@ class Session:
             is_exit: All of its calls, reads too, serve to close or cancel.
             errand: Counts the calls, and can call them off.
             deeds: Learns of the writes.
+            can_be_called_off: False for looks at what became of a write, which go on to their end.
         """
         view = copy.copy(self)
         view._max_wait = self._patience  # noqa: SLF001 - a copy of its own
@@ -199,7 +205,7 @@ class Session:
         view._deeds = deeds  # noqa: SLF001 - as above
         if errand is not None:
             view._errand = errand  # noqa: SLF001 - as above
-            view._can_be_called_off = True  # noqa: SLF001 - as above
+            view._can_be_called_off = can_be_called_off  # noqa: SLF001 - as above
         return view
 
     def call(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections import Counter
 from math import ceil
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from threecommas_async import (
     BatchStoppedError,
     NotFoundError,
     PlanLimitError,
+    ReadOnlyError,
     SmartTrade,
     SmartTradeOrder,
     SmartTrades,
@@ -23,6 +25,7 @@ from threecommas_async import (
 )
 from threecommas_async.limits import Limiter, RateLimit
 from threecommas_async.sandbox import EVERY_STATUS, PAPER_ACCOUNT, REAL_ACCOUNT, Sandbox
+from threecommas_async.sandbox.faults import Fault
 
 if TYPE_CHECKING:
     from threecommas_async.models.status import StatusCode
@@ -62,6 +65,23 @@ async def test_a_plan_orders_nothing_and_tells_what_would_be_done() -> None:
         skipping = await client.smart_trades.close_many(unfilled, dry_run=True, on_unfilled="skip")
         assert skipping.counts == {Verdict.SKIPPED: 20}
         assert writes(sandbox) == {}
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_no_error_of_a_report_outlives_it(*, dry_run: bool) -> None:
+    async def close_and_forget() -> None:
+        report = await client.smart_trades.close_many(
+            [*sandbox.exchange.trades, 999_999_999], dry_run=dry_run
+        )
+        refused = [outcome.error for outcome in report if outcome.error is not None]
+        last = NotFoundError if dry_run else ReadOnlyError
+        assert [type(error) for error in refused] == [ReadOnlyError, ReadOnlyError, last]
+        assert [error.__traceback__ for error in refused] == [None] * 3
+
+    async with Sandbox(trades=2, limit=ROOMY) as sandbox, client_of(sandbox, read_only=True) as client:
+        await close_and_forget()
+        gc.collect()
+        assert [error for error in gc.get_objects() if isinstance(error, ReadOnlyError)] == []
 
 
 async def test_the_plan_says_how_long_the_limit_takes() -> None:
@@ -173,6 +193,15 @@ async def test_what_fails_while_following_costs_no_report() -> None:
         assert report.counts == {Verdict.CLOSING: 3}
 
 
+async def test_an_id_that_nothing_has_costs_the_others_no_end() -> None:
+    """The answer about it was lost, so that nobody knows until it is followed."""
+    async with Sandbox(trades=3, limit=ROOMY, time_scale=1) as sandbox, client_of(sandbox) as client:
+        sandbox.network.next(Fault.LOST_ANSWER)
+        calls = client.with_options(timeout=0.5).smart_trades
+        report = await calls.close_many([999_999_999, *sandbox.exchange.trades], concurrency=1, wait=True)
+        assert report.counts == {Verdict.UNKNOWN: 1, Verdict.CLOSED: 3}
+
+
 async def test_what_was_skipped_on_purpose_is_not_waited_for() -> None:
     async with Sandbox(trades=2, limit=ROOMY, time_scale=10) as sandbox, client_of(sandbox) as client:
         seed(sandbox, 1, "waiting_position")
@@ -262,6 +291,22 @@ async def test_a_cancelled_batch_loses_nothing_and_a_second_run_closes_the_rest(
         again = await client.smart_trades.close_many(ids)
         assert again.counts == {Verdict.CLOSING: 100 - len(done), Verdict.ALREADY_CLOSED: len(done)}
         assert Counter(entry.smart_trade_id for entry in sandbox.ledger) == Counter(ids)
+
+
+@pytest.mark.parametrize("how", ["closing", "cancel_many"])
+async def test_what_had_ended_is_not_called_refused_because_the_batch_was_stopped(how: str) -> None:
+    async with Sandbox(trades=50, limit=ROOMY, latency=(0.2, 0.2)) as sandbox, client_of(sandbox) as client:
+        ids = list(sandbox.exchange.trades)
+        await client.smart_trades.close_many(ids)
+        if how == "closing":
+            async with client.smart_trades.closing(ids) as batch:
+                async for _ in batch:
+                    break
+            report = batch.report
+        else:
+            report = await client.smart_trades.cancel_many(ids, deadline=0.5)
+        assert report.counts.keys() == {Verdict.ALREADY_CLOSED, Verdict.SKIPPED}
+        assert writes(sandbox) == {"close_by_market": 50}
 
 
 async def test_what_was_begun_and_not_ended_is_not_called_skipped() -> None:
@@ -386,6 +431,29 @@ async def test_wait_for_takes_no_stream() -> None:
         assert sandbox.requests == 0
 
 
+class Wise:
+    """A predicate that is an object, and has to be awaited."""
+
+    async def __call__(self, _trade: SmartTrade) -> bool:
+        return False
+
+
+async def nobody(_trade: SmartTrade) -> bool:
+    return False
+
+
+@pytest.mark.parametrize("predicate", [nobody, Wise()])
+async def test_a_predicate_that_would_have_to_be_awaited_closes_nothing(predicate: Any) -> None:
+    async with Sandbox(trades=3, limit=ROOMY) as sandbox, client_of(sandbox) as client:
+        for dry_run in (True, False):
+            with pytest.raises(ValueError, match="plain function"):
+                await client.smart_trades.close_all(predicate=predicate, dry_run=dry_run)
+        with pytest.raises(ValueError, match="plain function"):
+            await client.smart_trades.wait_for(list(sandbox.exchange.trades), predicate, timeout=9)
+        assert sandbox.requests == (0 if predicate is nobody else 3)
+        assert writes(sandbox) == {}
+
+
 async def test_an_account_can_be_closed_alone() -> None:
     async with Sandbox(trades=12, limit=ROOMY) as sandbox, client_of(sandbox) as client:
         order = SmartTradeOrder.smart_trade(account_id=REAL_ACCOUNT.id, pair="USDT_DOGE", units=50)
@@ -395,7 +463,10 @@ async def test_an_account_can_be_closed_alone() -> None:
         assert [outcome.id for outcome in report] == [other.id]
 
 
-@pytest.mark.parametrize("filters", [{"pair": ""}, {"quote": " "}, {"base": ""}, {"account_id": 0.5}])
+@pytest.mark.parametrize(
+    "filters",
+    [{"pair": ""}, {"quote": " "}, {"base": ""}, {"account_id": 0.5}, {"account_id": 0}, {"account_id": -7}],
+)
 async def test_a_filter_that_is_not_set_does_not_select_everything(filters: dict[str, Any]) -> None:
     async with Sandbox(trades=3, limit=ROOMY) as sandbox, client_of(sandbox) as client:
         with pytest.raises(ValueError, match=next(iter(filters))):

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import array
 import asyncio
+import fcntl
 import json
 import os
 import signal
 import sys
+import termios
 from typing import TYPE_CHECKING
 
 import pytest
@@ -157,6 +160,28 @@ async def test_a_signal_lets_finish_what_has_left_and_tells_what_is_closed(numbe
         assert b"Traceback" not in err
 
 
+async def test_ctrl_c_while_ids_are_typed_ends_the_command() -> None:
+    async with Sandbox(trades=3, limit=ROOMY) as sandbox:
+        process = await start("close", "-", "--yes", env=environment(sandbox, THREECOMMAS_MODE="real"))
+        assert process.stdin is not None
+        process.stdin.write(" ".join(map(str, sandbox.exchange.trades)).encode())
+        await process.stdin.drain()
+        while await asyncio.to_thread(_is_unread, process.stdin):
+            await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        assert await asyncio.wait_for(process.wait(), 10) == 130
+        _, err = await process.communicate()
+        assert b"Traceback" not in err
+        assert sandbox.requests == 0
+
+
+def _is_unread(pipe: asyncio.StreamWriter) -> bool:
+    """Whether something that was written to a pipe waits for its reader."""
+    waiting = array.array("i", [0])
+    fcntl.ioctl(pipe.get_extra_info("pipe").fileno(), termios.FIONREAD, waiting)
+    return waiting[0] > 0
+
+
 async def test_the_progress_bar_leaves_standard_output_alone_when_interrupted() -> None:
     terminal, slave = os.openpty()
     async with Sandbox(trades=40, limit=ROOMY, latency=(0.3, 0.3)) as sandbox:
@@ -208,6 +233,45 @@ async def test_a_reader_that_goes_away_changes_no_exit_code() -> None:
         assert code == 0, err
         assert "Broken" not in err
         assert len(sandbox.ledger) == 3
+
+
+@pytest.mark.parametrize("stderr", ["2> >(exec true)", "2>&-"])
+async def test_standard_error_that_nobody_reads_costs_neither_report_nor_exit_code(stderr: str) -> None:
+    async def run_in_shell(arguments: str, **changes: str) -> tuple[int | None, bytes]:
+        command = f"{sys.executable} -m threecommas_async close {arguments} {stderr}"
+        env = environment(sandbox, **changes)
+        process = await asyncio.create_subprocess_exec("bash", "-c", command, env=env, stdout=-1)
+        out, _ = await asyncio.wait_for(process.communicate(), 20)
+        return process.returncode, out
+
+    async with Sandbox(trades=60, limit=ROOMY) as sandbox:
+        planned, plan = await run_in_shell("--all")
+        assert (planned, b"would_close" in plan) == (0, True)
+        assert await run_in_shell("--all --json", THREECOMMAS_API_SECRET="wrong") == (3, b"")
+        # The client warns of a write on a paper account.
+        code, out = await run_in_shell("--all --yes --json", THREECOMMAS_MODE="real")
+        assert json.loads(out)["counts"] == {"closing": len(sandbox.ledger)}
+        assert code == 0
+
+
+async def test_ctrl_c_tells_what_is_closed_where_nobody_reads_standard_error() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    async with Sandbox(trades=40, limit=ROOMY, latency=(0.3, 0.3)) as sandbox:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-m", "threecommas_async", "close", "--all", "--yes", "--json"),
+            env=environment(sandbox),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=writer,
+        )
+        os.close(writer)
+        while len(sandbox.ledger) < 5:
+            await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, _ = await asyncio.wait_for(process.communicate(), 20)
+        assert json.loads(out)["counts"]["closing"] == len(sandbox.ledger)
+        assert process.returncode == 130
 
 
 async def test_closed_standard_input_holds_no_ids() -> None:

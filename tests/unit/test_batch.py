@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import sys
+import weakref
 from decimal import Context, Decimal, Inexact, localcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,9 +14,9 @@ from msgspec import structs
 from tests import virtual_time
 from threecommas_async import errors
 from threecommas_async.batch import Batch, BatchReport, Outcome, Verdict
-from threecommas_async.batch.closing import Closing, followed
-from threecommas_async.batch.engine import check_options
-from threecommas_async.batch.items import read_items
+from threecommas_async.batch.closing import Closing, followed, plan
+from threecommas_async.batch.items import Item, read_items
+from threecommas_async.batch.options import check_options
 from threecommas_async.errand import Errand
 from threecommas_async.limits import GENERAL
 from threecommas_async.models.smart_trade import SmartTrade
@@ -92,10 +95,11 @@ def batch_of(
     errand: Errand | None = None,
 ) -> Batch:
     check_options(concurrency=concurrency, deadline=deadline, on_progress=on_progress)
+    errand = errand or Errand()
     return Batch(
-        partial(read_items, trades, order=order),
-        Closing(exchange, on_unfilled),
-        errand=errand or Errand(),
+        partial(read_items, trades, order=order, errand=errand),
+        Closing(exchange, exchange, on_unfilled),
+        errand=errand,
         limit=GENERAL,
         concurrency=concurrency,
         deadline=deadline,
@@ -157,6 +161,23 @@ def test_a_trade_that_had_ended_when_it_was_read_costs_no_call() -> None:
         Verdict.CLOSING,
     ]
     assert exchange.calls == [("get", 2), ("cancel", 2), ("close", 4)]
+
+
+@pytest.mark.parametrize("order", ["given", "loss"])
+def test_what_costs_no_call_leaves_the_loop_to_others(order: ClosingOrder) -> None:
+    """Between two turns of another task 100 trades are read at most, and each of 4 workers takes 50."""
+    ended = [trade(id, "panic_sold") for id in range(1, 5001)]
+
+    async def main() -> None:
+        batch = asyncio.create_task(batch_of(Exchange({}), ended, order=order).run())
+        turns = 0
+        while not batch.done():
+            await asyncio.sleep(0)
+            turns += 1
+        assert (await batch).counts == {Verdict.ALREADY_CLOSED: 5000}
+        assert turns >= 50 + 25
+
+    virtual_time.run(main())
 
 
 def test_a_trade_that_was_filled_since_it_was_read_is_closed_and_not_cancelled() -> None:
@@ -253,6 +274,37 @@ def test_no_more_calls_are_in_flight_than_asked_for() -> None:
     exchange = Exchange(dict.fromkeys(range(1, 51), "waiting_targets"))
     close(exchange, range(1, 51), concurrency=7)
     assert exchange.most_in_flight == 7
+
+
+def test_a_pool_has_no_more_workers_than_there_is_work() -> None:
+    async def trades() -> AsyncIterator[int]:
+        for id in (1, 2, 3):
+            await asyncio.sleep(1)
+            yield id
+
+    async def main() -> None:
+        exchange = Exchange(dict.fromkeys((1, 2, 3), "waiting_targets"))
+        batch = asyncio.create_task(batch_of(exchange, trades(), concurrency=10**9).run())
+        await asyncio.sleep(2.5)
+        assert len(asyncio.all_tasks()) <= 2 + 3
+        assert (await batch).counts == {Verdict.CLOSING: 3}
+
+    virtual_time.run(main())
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="tasks are eager from 3.12 on")
+@pytest.mark.parametrize("concurrency", [4, 10**9])
+def test_a_pool_of_eager_tasks_is_no_larger(concurrency: int) -> None:
+    async def main() -> None:
+        eager: Any = getattr(asyncio, "eager_task_factory", None)
+        asyncio.get_running_loop().set_task_factory(eager)
+        ids = range(1, 3001)
+        exchange = Exchange(dict.fromkeys(ids, "waiting_targets"))
+        report = await batch_of(exchange, ids, concurrency=concurrency).run()
+        assert report.counts == {Verdict.CLOSING: 3000}
+        assert exchange.most_in_flight == min(concurrency, 3000)
+
+    virtual_time.run(main())
 
 
 def test_progress_is_told_after_each_verdict() -> None:
@@ -525,13 +577,33 @@ def test_after_its_deadline_a_batch_begins_nothing() -> None:
 
 def test_reading_takes_its_share_of_the_deadline() -> None:
     async def slow() -> AsyncIterator[SmartTrade]:
-        await asyncio.sleep(2)
         yield lossy(1, "-5")
+        await asyncio.sleep(2)
 
     async def main() -> None:
         exchange = Exchange({1: "waiting_targets"})
         report = await batch_of(exchange, slow(), order="loss", deadline=1).run()
         assert report.counts == {Verdict.SKIPPED: 1}
+        assert exchange.calls == []
+
+    virtual_time.run(main())
+
+
+def test_a_stream_that_is_to_be_ranked_is_not_read_on_after_the_deadline() -> None:
+    async def trades() -> AsyncIterator[SmartTrade]:
+        yield trade(1)
+        yield trade(2)
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        exchange = Exchange({})
+        report = await batch_of(exchange, trades(), order="loss", deadline=5).run()
+        assert asyncio.get_running_loop().time() == pytest.approx(5)
+        assert [(outcome.id, outcome.verdict) for outcome in report] == [
+            (1, Verdict.SKIPPED),
+            (2, Verdict.SKIPPED),
+        ]
+        assert "the deadline of 5 s had passed" in report.outcomes[0].reason
         assert exchange.calls == []
 
     virtual_time.run(main())
@@ -573,8 +645,8 @@ def test_leaving_the_block_stops_the_batch_and_keeps_its_report() -> None:
         async with batch_of(exchange, range(1, 101)) as batch:
             async for _ in batch:
                 break
-        assert batch.report.counts == {Verdict.CLOSING: 8, Verdict.SKIPPED: 92}
-        assert len(exchange.calls) == 8
+        assert batch.report.counts == {Verdict.CLOSING: 5, Verdict.SKIPPED: 95}
+        assert len(exchange.calls) == 5
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     virtual_time.run(main())
@@ -689,6 +761,15 @@ def test_an_unfilled_trade_is_ordered_to_close_if_that_is_wanted() -> None:
     assert exchange.calls == [("close", 1), ("get", 1)]
 
 
+def test_a_plan_says_of_a_trade_that_cannot_be_read_what_a_run_would_do_with_it() -> None:
+    problems = {1: errors.DecodeError("odd"), 2: errors.NotFoundError("no such trade")}
+    planned = [plan(Item(id), {}, problems, on_unfilled="cancel") for id in problems]
+    assert [(outcome.verdict, outcome.error) for outcome in planned] == [
+        (Verdict.WOULD_CLOSE, problems[1]),
+        (Verdict.REFUSED, problems[2]),
+    ]
+
+
 def ended(state: StatusCode, *, is_filled: bool) -> TradeSummary:
     return TradeSummary(id=1, status=state, is_filled=is_filled, is_terminal=True)
 
@@ -719,6 +800,28 @@ def test_the_end_of_a_trade_says_what_became_of_its_close(
     assert (outcome.verdict, outcome.trade) == (then, end)
 
 
+@pytest.mark.parametrize(
+    ("state", "is_filled", "verdict"),
+    [
+        ("panic_sold", True, Verdict.CLOSED),
+        ("finished", True, Verdict.CLOSED),
+        ("failed", True, Verdict.REFUSED),
+        ("cancelled", True, Verdict.REFUSED),
+        ("failed", False, Verdict.CLOSED),
+    ],
+)
+def test_a_close_that_is_answered_by_an_end_with_the_position_held_is_no_success(
+    state: str, *, is_filled: bool, verdict: Verdict
+) -> None:
+    class Ending(Exchange):
+        async def close_by_market(self, id: int, /) -> SmartTrade:
+            return structs.replace(trade(id, state), is_position_not_filled=not is_filled)
+
+    [outcome] = close(Ending({}), [1])
+    assert outcome.verdict is verdict
+    assert outcome.ok is ("held" not in outcome.reason)
+
+
 def test_a_deadline_bounds_what_is_in_flight_too() -> None:
     async def main() -> None:
         exchange = InTwoSteps(dict.fromkeys(range(1, 101), "waiting_targets"))
@@ -743,6 +846,19 @@ def test_a_refused_key_lets_finish_what_is_in_flight_however_long_that_takes() -
         asyncio.get_running_loop().call_later(60, exchange.may_end.set)
         report = await batch_of(exchange, range(1, 101)).run()
         assert report.counts == {Verdict.REFUSED: 1, Verdict.CLOSING: 3, Verdict.SKIPPED: 96}
+
+    virtual_time.run(main())
+
+
+def test_a_deadline_bounds_what_is_in_flight_after_a_refused_key_too() -> None:
+    async def main() -> None:
+        exchange = InTwoSteps(dict.fromkeys(range(1, 101), "waiting_targets"))
+        errand = Errand()
+        batch = batch_of(exchange, range(1, 101), errand=errand, deadline=5)
+        asyncio.get_running_loop().call_later(1, errand.call_off, errors.AuthenticationError("no"))
+        report = await batch.run()
+        assert report.elapsed == 15
+        assert report.counts == {Verdict.SKIPPED: 100}
 
     virtual_time.run(main())
 
@@ -822,6 +938,49 @@ def test_a_batch_that_is_cancelled_before_it_began_has_a_report() -> None:
     report = virtual_time.run(main())
     assert report is not None
     assert len(report) == 0
+
+
+@pytest.mark.parametrize("count", [3, 250])
+def test_whoever_was_cancelled_before_closes_nothing(count: int) -> None:
+    """Such as by Ctrl-C, while the caller computed: the cancellation is raised where he next waits."""
+    exchange = Exchange(dict.fromkeys(range(1, count + 1), "waiting_targets"))
+
+    async def compute_and_close() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await batch_of(exchange, range(1, count + 1)).run()
+
+    async def close_too_late() -> None:
+        async with asyncio.timeout(0):
+            await batch_of(exchange, range(1, count + 1)).run()
+
+    async def main() -> None:
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await asyncio.create_task(compute_and_close())
+        with pytest.raises(TimeoutError) as late:
+            await close_too_late()
+        for error in (caught.value, late.value):
+            report = BatchReport.of(error)
+            assert report is not None
+            assert report.counts == ({Verdict.SKIPPED: count} if count < 100 else {})
+
+    virtual_time.run(main())
+    assert exchange.calls == []
+
+
+def test_an_errand_of_many_rounds_keeps_none_of_their_batches() -> None:
+    async def main() -> None:
+        errand = Errand()
+        batch = batch_of(Exchange({1: "waiting_targets"}), [1], errand=errand)
+        await batch.run()
+        ended = weakref.ref(batch)
+        del batch
+        gc.collect()
+        assert ended() is None
+        assert errand.called_off is None
+
+    virtual_time.run(main())
 
 
 def test_a_progress_function_that_hangs_does_not_outlive_its_batch() -> None:

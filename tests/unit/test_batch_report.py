@@ -8,6 +8,7 @@ import pytest
 
 from threecommas_async import errors
 from threecommas_async.batch import BatchReport, Outcome, Totals, Verdict
+from threecommas_async.batch.report import lighten
 from threecommas_async.models.status import StatusCode
 from threecommas_async.models.summary import TradeSummary
 
@@ -164,3 +165,16 @@ def test_a_number_that_is_none_costs_no_report(odd: str) -> None:
     assert report.totals[1].base == 2
     assert len(str(report)) + len(report.table()) < 2000
     assert msgspec.json.decode(report.to_json())["ok"] is True
+
+
+def test_a_light_error_holds_no_frames_nor_do_those_that_it_is_made_of() -> None:
+    def fail(cause: Exception | None = None) -> Exception:
+        with pytest.raises(LookupError) as caught:
+            raise LookupError from cause
+        return caught.value
+
+    parts = [fail(fail()), fail()]
+    light = lighten(ExceptionGroup("both", parts))
+    assert isinstance(light, ExceptionGroup)
+    causes = [part.__cause__ for part in parts if part.__cause__ is not None]
+    assert [error.__traceback__ for error in (*light.exceptions, *causes)] == [None, None, None]

@@ -9,13 +9,19 @@ import re
 import tracemalloc
 from typing import TYPE_CHECKING
 
+import pytest
+
 from tests import virtual_time
 from tests.conftest import SAMPLES
 from tests.scripted_api import Script, new_session
 from threecommas_async import BatchReport, SmartTrades, Verdict
+from threecommas_async.endpoints import GET_SMART_TRADE
 from threecommas_async.wire import Response
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from threecommas_async import SmartTrade
     from threecommas_async.wire import Failure, Progress, Request
 
 CLOSED = (SAMPLES / "smart_trades.close_by_market" / "201.json").read_bytes()
@@ -55,6 +61,24 @@ def close(count: int) -> tuple[BatchReport, float]:
     assert [outcome.id for outcome in report] == ids
     assert report.counts == {Verdict.CLOSING: count}
     return report, seconds
+
+
+def test_reading_takes_its_share_of_the_time_in_which_trades_are_followed() -> None:
+    trade = GET_SMART_TRADE.decode(CLOSED.replace(b"panic_sell_pending", b"waiting_targets"))
+
+    async def slowly() -> AsyncIterator[SmartTrade]:
+        yield trade
+        await asyncio.sleep(50)
+
+    async def main() -> float:
+        script = Script({"POST": [Response(201, {}, CLOSED)], "GET": [Response(200, {}, CLOSED)]})
+        smart_trades = SmartTrades(new_session(script))
+        report = await smart_trades.close_many(slowly(), order="loss", deadline=60, wait=True)
+        assert report.counts == {Verdict.CLOSING: 1}
+        assert script.sent[-1][0] <= 60
+        return asyncio.get_running_loop().time()
+
+    assert virtual_time.run(main()) == pytest.approx(60)
 
 
 def test_10_000_closes_take_the_floor_and_two_hundredths_of_it_at_most() -> None:

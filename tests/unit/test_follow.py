@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
+import random
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -127,15 +128,30 @@ def until(
     )
 
 
+def in_turn(count: int) -> list[int]:
+    return list(range(1, count + 1))
+
+
+def newest_first(count: int) -> list[int]:
+    return in_turn(count)[::-1]
+
+
+def anyhow(count: int) -> list[int]:
+    return random.Random(count).sample(in_turn(count), count)
+
+
 @pytest.mark.parametrize("count", [2, 99, 100, 350, 1000])
 @pytest.mark.parametrize("seconds", [0.0, 4.0, 60.0, 500.0])
+@pytest.mark.parametrize("order", [in_turn, newest_first, anyhow])
+@pytest.mark.parametrize("others", [0, 250])
 def test_following_costs_a_page_for_a_hundred_active_trades_in_a_poll_and_three_at_the_end(
-    count: int, seconds: float
+    count: int, seconds: float, order: Callable[[int], list[int]], others: int
 ) -> None:
-    """The trades end one after the other, the oldest first, from 3 s on."""
-    server = Server({id: 3 + seconds * id / count for id in range(1, count + 1)})
-    reached = until(server)
-    assert reached.keys() == server.ends.keys()
+    """The trades end one after the other, from 3 s on; the others never do."""
+    ends = {id: 3 + seconds * place / count for place, id in enumerate(order(count), start=1)}
+    server = Server(ends | dict.fromkeys(range(count + 1, count + 1 + others), math.inf))
+    reached = until(server, ends)
+    assert reached.keys() == ends.keys()
     assert all(trade.status.code in TERMINAL for trade in reached.values())
     polling = sum(math.ceil(max(poll[0].active, 1) / 100) for poll in polls(server))
     assert len(server.asked) <= polling + 3 * math.ceil(count / 100), server.kinds
@@ -265,6 +281,17 @@ def test_bad_times_and_ids_are_refused_before_anything_is_asked(options: dict[st
         with pytest.raises(ValueError, match=r"not a SmartTrade|such as \[42\]"):
             until(server, bad)  # type: ignore[arg-type]  # pyright: ignore - the bad input
     assert server.asked == []
+
+
+def test_a_few_trades_among_thousands_are_not_looked_for_on_every_page() -> None:
+    server = Server(dict.fromkeys(range(1, 3001), 1000.0))
+    seen: list[SmartTrade] = []
+    found = virtual_time.run(follow.find(server, {1, 2}, seen.append))
+    assert found.ids == {trade.id for trade in seen} == {1, 2}
+    assert found.requests == len(server.asked) == 2 + 1 + 2
+    server.asked.clear()
+    assert until(server, [1, 2], timeout=1100).keys() == {1, 2}
+    assert server.kinds["active"] == 2
 
 
 def test_trades_are_found_by_pages_and_what_they_do_not_show_alone() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Literal, Protocol, get_args
 
 from threecommas_async import errors
+from threecommas_async.batch.items import each
 from threecommas_async.batch.report import Outcome, Verdict, lighten, refused
 from threecommas_async.models.status import StatusCode
 from threecommas_async.models.summary import TradeSummary
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from threecommas_async.batch.items import Item
+    from threecommas_async.batch.report import BatchReport
     from threecommas_async.models.smart_trade import SmartTrade
 
 OnUnfilled = Literal["cancel", "skip", "close"]
@@ -47,11 +49,13 @@ class Closing:
 
     Args:
         calls: The calls to do it with.
+        looks: Those to see with why it was refused.
         on_unfilled: What to do with trades whose entry is not filled.
     """
 
-    def __init__(self, calls: Calls, on_unfilled: OnUnfilled) -> None:
+    def __init__(self, calls: Calls, looks: Calls, on_unfilled: OnUnfilled) -> None:
         self._calls = calls
+        self._looks = looks
         self._on_unfilled = on_unfilled
 
     async def __call__(self, item: Item) -> Outcome:
@@ -67,9 +71,11 @@ class Closing:
         try:
             trade = await self._calls.close_by_market(trade_id)
         except (errors.InvalidRequestError, errors.PermissionDeniedError) as refusal:
-            return await self._end_uncloseable(await why(self._calls, trade_id, refusal), refusal)
-        verdict = Verdict.CLOSED if trade.is_terminal else Verdict.CLOSING
-        return Outcome(trade_id, verdict, TradeSummary.of(trade))
+            return await self._end_uncloseable(await why(self._looks, trade_id, refusal), refusal)
+        seen = TradeSummary.of(trade)
+        if not seen.is_terminal:
+            return Outcome(trade_id, Verdict.CLOSING, seen)
+        return _ended_held(seen) or Outcome(trade_id, Verdict.CLOSED, seen)
 
     async def _end_uncloseable(self, trade: SmartTrade, refusal: errors.APIStatusError | None) -> Outcome:
         seen = TradeSummary.of(trade)
@@ -91,10 +97,12 @@ class Cancelling:
 
     Args:
         calls: The calls to do it with.
+        looks: Those to see with why it was refused.
     """
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, looks: Calls) -> None:
         self._calls = calls
+        self._looks = looks
 
     async def __call__(self, item: Item) -> Outcome:
         """Cancel one trade."""
@@ -103,7 +111,7 @@ class Cancelling:
         try:
             trade = await self._calls.cancel(item.id)
         except (errors.InvalidRequestError, errors.PermissionDeniedError) as refusal:
-            trade = await why(self._calls, item.id, refusal)
+            trade = await why(self._looks, item.id, refusal)
             verdict = Verdict.REFUSED if trade.is_open else Verdict.ALREADY_CLOSED
             error = lighten(refusal) if trade.is_open else None
             return Outcome(item.id, verdict, TradeSummary.of(trade), error)
@@ -138,7 +146,10 @@ def plan(
     """
     seen = item.seen or found.get(item.id)
     if seen is None:
-        return Outcome(item.id or None, Verdict.REFUSED, error=item.fault or problems.get(item.id))
+        problem = item.fault or problems.get(item.id)
+        is_there = isinstance(problem, errors.DecodeError)
+        verdict = Verdict.WOULD_CLOSE if is_there else Verdict.REFUSED
+        return Outcome(item.id or None, verdict, error=None if problem is None else lighten(problem))
     if not seen.is_open:
         return Outcome(item.id, Verdict.ALREADY_CLOSED, seen)
     if not seen.is_unfilled or on_unfilled == "close":
@@ -158,21 +169,64 @@ def can_end(outcome: Outcome) -> bool:
     return outcome.verdict is Verdict.UNKNOWN or (outcome.ok and outcome.verdict is not Verdict.SKIPPED)
 
 
-def followed(outcome: Outcome, end: TradeSummary | None) -> Outcome:
+class Followed:
+    """The verdicts of a batch, while its trades are followed to their end.
+
+    Attributes:
+        outcomes: The verdicts so far, in the order of the input.
+        places: Where the trades are among them that may end still, by id.
+    """
+
+    def __init__(self, report: BatchReport) -> None:
+        self.outcomes = list(report)
+        self.places: dict[int, list[int]] = {}
+
+    async def begin(self) -> None:
+        """Find out which trades may end still."""
+        async for place, outcome in each(enumerate(self.outcomes)):
+            if outcome.id is not None and can_end(outcome):
+                self.places.setdefault(outcome.id, []).append(place)
+
+    def is_left_open(self, trade: SmartTrade) -> bool:
+        """Whether one of them is open, and nobody knows that it was told to close."""
+        place = self.places[trade.id][0]
+        return trade.is_open and self.outcomes[place].verdict is Verdict.UNKNOWN
+
+    def take(self, trade: SmartTrade) -> None:
+        """Take down the end of one of them, or that it is left open."""
+        seen = TradeSummary.of(trade)
+        for place in self.places[trade.id]:
+            self.outcomes[place] = followed(self.outcomes[place], seen)
+
+
+def followed(outcome: Outcome, end: TradeSummary) -> Outcome:
     """Return the verdict on a trade whose end was awaited.
 
     Args:
         outcome: The verdict before.
-        end: The trade as it ended; None if that is not known.
+        end: The trade as it ended, or as it was when it was followed no longer.
     """
-    if end is None or not can_end(outcome):
+    if not can_end(outcome):
         return outcome
+    if not end.is_terminal:
+        return Outcome(outcome.id, outcome.verdict, end, outcome.error)
     if outcome.verdict is Verdict.ALREADY_CLOSED:
         return Outcome(outcome.id, outcome.verdict, end)
-    if end.status is StatusCode.CANCELLED and end.is_filled:
-        return refused(end, "it ended as cancelled, and the position is still held")
-    if end.status is StatusCode.FAILED and end.is_filled:
-        return refused(end, "it ended as failed: the position may still be held")
+    if (held := _ended_held(end)) is not None:
+        return held
     if outcome.verdict is Verdict.UNKNOWN and end.status not in _ORDERED_ENDS:
         return Outcome(outcome.id, Verdict.ALREADY_CLOSED, end)
     return Outcome(outcome.id, Verdict.CLOSED if end.is_filled else Verdict.CANCELLED, end)
+
+
+def _ended_held(end: TradeSummary) -> Outcome | None:
+    """Return the verdict on a trade whose end left the position held; None if it did not."""
+    if not end.is_filled:
+        return None
+    match end.status:
+        case StatusCode.CANCELLED:
+            return refused(end, "it ended as cancelled, and the position is still held")
+        case StatusCode.FAILED:
+            return refused(end, "it ended as failed: the position may still be held")
+        case _:
+            return None

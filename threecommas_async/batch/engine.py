@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-import reprlib
-import sys
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
@@ -29,6 +26,9 @@ if TYPE_CHECKING:
 
 GRACE: Final = 10.0
 """Seconds in which what is in flight may finish when a batch is cancelled."""
+
+_CHUNK: Final = 50
+"""Items of which nothing has to be waited for that are taken in one turn of the event loop."""
 
 _STOPS_A_BATCH: Final = (
     errors.AuthenticationError,
@@ -90,11 +90,11 @@ class Batch(AsyncIterator[Outcome]):
         self._settled: dict[int, Outcome] = {}
         self._source_error: BaseException | None = None
         self._workers: list[asyncio.Task[None]] = []
+        self._at_work = 0
         self._is_cut_off = False
         self._is_begun = False
         self._began = self._ended = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._is_cut_off = False
         self._verdicts: deque[Outcome] = deque()
         self._is_streaming = False
         self._changed = asyncio.Event()
@@ -102,7 +102,7 @@ class Batch(AsyncIterator[Outcome]):
     @property
     def report(self) -> BatchReport:
         """The verdicts so far, in the order of the input."""
-        is_over = self._is_begun and all(worker.done() for worker in self._workers)
+        is_over = self._is_begun and not self._at_work
         elapsed = (self._ended if is_over else self._clock()) - self._began if self._is_begun else 0.0
         outcomes = tuple(outcome for outcome in self._outcomes if isinstance(outcome, Outcome))
         return make_report(outcomes, elapsed, self._errand, self._limit)
@@ -116,8 +116,9 @@ class Batch(AsyncIterator[Outcome]):
         """
         try:
             await self._begin()
-            if self._workers:
-                await asyncio.wait(self._workers)
+            while self._at_work:
+                self._changed.clear()
+                await self._changed.wait()
         except asyncio.CancelledError as cancelled:
             await self._wind_down_cancelled(cancelled)
         await self._end()
@@ -127,7 +128,7 @@ class Batch(AsyncIterator[Outcome]):
         self._is_streaming = True
         try:
             await self._begin()
-            while not self._verdicts and not all(worker.done() for worker in self._workers):
+            while not self._verdicts and self._at_work:
                 self._changed.clear()
                 await self._changed.wait()
         except asyncio.CancelledError as cancelled:
@@ -164,11 +165,10 @@ class Batch(AsyncIterator[Outcome]):
             except BaseException:
                 self._stop_timer()
                 raise
-            self._set_to_work(items)
+            await self._set_to_work(items)
 
-    def _set_to_work(self, items: Source) -> None:
+    async def _set_to_work(self, items: Source) -> None:
         self._is_begun = True
-        self._errand.when_called_off(self._bound)
         self._began = self._ended = self._clock()
         if isinstance(items, AsyncGenerator):
             self._items = items
@@ -177,10 +177,25 @@ class Batch(AsyncIterator[Outcome]):
             self._items = iter(items)
             self._concurrency = min(self._concurrency, self._total)
         self._teller.begin(self._total)
-        for _ in range(self._concurrency):
+        await asyncio.sleep(0)  # Whoever was cancelled before he came here is told so now: nothing has left.
+        self._hire()
+        if self._at_work:
+            self._errand.when_called_off(self._bound)
+
+    def _hire(self) -> None:
+        """Employ one more, if there may be work for him."""
+        is_over = self._errand.called_off is not None or (self._workers and not self._at_work)
+        if len(self._workers) < self._concurrency and not is_over:
+            self._at_work += 1
             worker = asyncio.create_task(self._work())
-            worker.add_done_callback(lambda _: self._changed.set())
+            worker.add_done_callback(self._has_left)
             self._workers.append(worker)
+
+    def _has_left(self, _worker: asyncio.Task[None]) -> None:
+        self._changed.set()
+        self._at_work -= 1
+        if not self._at_work:
+            self._errand.forget(self._bound)  # It may outlast the batch.
 
     async def _end(self) -> None:
         """Settle what no worker took, once all of them are done.
@@ -258,10 +273,18 @@ class Batch(AsyncIterator[Outcome]):
         return errors.BatchStoppedError(f"the batch was cancelled: {report!r}", report=report)
 
     async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
         try:
             while (item := await self._next()) is not None:
+                if len(self._workers) < self._concurrency:
+                    loop.call_soon(
+                        self._hire
+                    )  # Not here, where tasks that are eager would begin within another.
                 self._outcomes.append(item)
-                await self._take(len(self._outcomes) - 1, item)
+                number = len(self._outcomes)
+                await self._take(number - 1, item)
+                if number % _CHUNK == 0:
+                    await asyncio.sleep(0)  # What costs no request must not keep the loop for itself.
         finally:
             self._ended = self._clock()
 
@@ -361,12 +384,15 @@ class Batch(AsyncIterator[Outcome]):
             if all(worker.done() for worker in self._workers):
                 await self._items.aclose()
             return
-        why = self._errand.called_off or reason
-        for item in self._items:
-            outcome = self._settled.get(item.id) or _outcome(item, Verdict.SKIPPED, why)
-            self._outcomes.append(outcome)
-            if self._is_streaming:
-                self._verdicts.append(outcome)
+        why = lighten(self._errand.called_off or reason)
+        skipped = Verdict.SKIPPED
+        rest = [
+            self._settled.get(item.id) or Outcome(item.id or None, skipped, item.seen, why, item.value)
+            for item in self._items
+        ]
+        self._outcomes += rest
+        if self._is_streaming:
+            self._verdicts += rest
 
 
 def _verdict_of(problem: Exception) -> Verdict:
@@ -403,24 +429,3 @@ def make_report(
         retries=errand.retries,
         rate_limited=errand.rate_limited,
     )
-
-
-def is_duration(seconds: object) -> bool:
-    """Whether it is a positive number of seconds; infinity is one."""
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
-        return False
-    return 0 < seconds <= sys.float_info.max or seconds == math.inf
-
-
-def check_options(*, concurrency: int, deadline: float | None, on_progress: OnProgress | None) -> None:
-    """Raise unless the options that all batches have can be used.
-
-    Raises:
-        ValueError: One of them cannot.
-    """
-    if type(concurrency) is not int or concurrency < 1:
-        raise ValueError(f"concurrency must be a whole number of at least 1, not {concurrency!r}")
-    if deadline is not None and (deadline == math.inf or not is_duration(deadline)):
-        raise ValueError(f"deadline must be a positive number of seconds, not {reprlib.repr(deadline)}")
-    if on_progress is not None and not callable(on_progress):
-        raise ValueError(f"on_progress must be a function, not {on_progress!r}")

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import reprlib
 from contextlib import aclosing
+from math import ceil
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
-from threecommas_async.batch.engine import is_duration
-from threecommas_async.batch.items import check_iterable, read_item
+from threecommas_async.batch.items import check_iterable, each, read_item
+from threecommas_async.batch.options import is_duration
+from threecommas_async.batch.predicate import check_predicate, holds
 from threecommas_async.errors import (
     DecodeError,
     NotFoundError,
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
     from collections.abc import Set as AbstractSet
 
+    from threecommas_async.batch.predicate import Predicate
     from threecommas_async.limits import RateLimit
     from threecommas_async.models.decoding import Page
 
@@ -65,15 +68,24 @@ async def find(calls: Calls, ids: AbstractSet[int], see: See) -> Found:
     return Found(active.ids | ended.ids, active.requests + ended.requests, active.problems | ended.problems)
 
 
-async def find_active(calls: Calls, ids: AbstractSet[int], see: See, *, pages_before: int = 1) -> Found:
+async def find_active(
+    calls: Calls,
+    ids: AbstractSet[int],
+    see: See,
+    *,
+    others: AbstractSet[int] = frozenset(),
+    pages_before: int = 1,
+) -> Found:
     """Find trades in the list of active ones; one by one where that is not dearer.
 
+    Of the list no more pages are read than there are trades.
     A trade that is missing there need not have ended: what ends moves others to a page that was read before.
 
     Args:
         calls: The calls.
         ids: The trades.
         see: Is shown each of them that is found.
+        others: Trades that are shown as well where they come along.
         pages_before: Pages that the list had.
     """
     if len(ids) <= pages_before:
@@ -83,34 +95,52 @@ async def find_active(calls: Calls, ids: AbstractSet[int], see: See, *, pages_be
     async with aclosing(pages(calls.list, status="active", order_by="created_at")) as active:
         async for page in active:
             number += 1
-            found |= _show(page, ids, see)
-            if len(found) == len(ids):
+            found |= _show(page, ids, see, others)
+            if len(found) == len(ids) or number == len(ids):
                 break
     return Found(found, number, {})
 
 
-async def find_ended(calls: Calls, ids: AbstractSet[int], see: See) -> Found:
-    """Read trades that have ended lately: by pages of recent changes while these pay, then one by one."""
+async def find_ended(
+    calls: Calls, ids: AbstractSet[int], see: See, *, others: AbstractSet[int] = frozenset()
+) -> Found:
+    """Read trades that have ended lately: by pages of recent changes while these pay, then one by one.
+
+    Pages pay as long as no more of them show no end of any of the trades than a page for each hundred.
+
+    Args:
+        calls: The calls.
+        ids: The trades.
+        see: Is shown each of them.
+        others: Trades that are shown as well where they come along.
+    """
     found: set[int] = set()
     number = 0
+    in_vain_at_most, in_vain = ceil(len(ids) / PAGE_SIZE), 0
     if len(ids) > 1:
         async with aclosing(pages(calls.list, status="all", order_by="updated_at")) as recent:
             async for page in recent:
                 number += 1
-                before = len(found)
-                found |= _show(page, ids - found, see)
-                if len(found) == before or len(found) >= len(ids) - 1:
+                shows_end = any(trade.is_terminal and trade.id in others for trade in page)
+                shown = _show(page, ids - found, see, others)
+                found |= shown
+                in_vain += not (shown or shows_end)
+                if in_vain == in_vain_at_most or len(found) >= len(ids) - 1:
                     break
     rest = await _read_singly(calls, ids - found, see)
     return Found(found | rest.ids, number + rest.requests, rest.problems)
 
 
-def _show(page: Iterable[SmartTrade], ids: AbstractSet[int], see: See) -> set[int]:
-    """Show those trades of a page that were asked for, and return their ids."""
-    asked = [trade for trade in page if trade.id in ids]
-    for trade in asked:
+def _show(page: Iterable[SmartTrade], ids: AbstractSet[int], see: See, others: AbstractSet[int]) -> set[int]:
+    """Show those trades of a page that were asked for, and others; return the ids of the former."""
+    shown: set[int] = set()
+    for trade in page:
+        if trade.id in ids:
+            shown.add(trade.id)
+        elif trade.id not in others:
+            continue
         see(trade)
-    return {trade.id for trade in asked}
+    return shown
 
 
 async def _read_singly(calls: Calls, ids: AbstractSet[int], see: See) -> Found:
@@ -128,7 +158,7 @@ async def _read_singly(calls: Calls, ids: AbstractSet[int], see: See) -> Found:
 async def until(
     calls: Calls,
     trades: Iterable[int | str | SmartTrade],
-    is_there: Callable[[SmartTrade], bool],
+    is_there: Predicate,
     *,
     limit: RateLimit,
     timeout: float,
@@ -136,9 +166,10 @@ async def until(
 ) -> dict[int, SmartTrade]:
     """Poll until all trades have ended or are where they are to be; see ``SmartTrades.wait_for``."""
     check_iterable(trades, can_be_async=False)
+    check_predicate(is_there)
     reached: dict[int, SmartTrade] = {}
     left: set[int] = set()
-    for trade in trades:
+    async for trade in each(trades):
         left.add(read_item(trade).id)
         if isinstance(trade, SmartTrade) and trade.is_terminal:
             reached[trade.id] = trade
@@ -159,12 +190,13 @@ async def until(
 async def follow(
     calls: Calls,
     ids: set[int],
-    is_there: Callable[[SmartTrade], bool],
+    is_there: Predicate,
     take: See,
     *,
     limit: RateLimit,
     timeout: float,
     poll_every: float,
+    must_exist: bool = True,
 ) -> None:
     """Poll until all trades have ended or are where they are to be.
 
@@ -176,15 +208,17 @@ async def follow(
         limit: The request limit that is kept.
         timeout: Seconds after which to give up.
         poll_every: Seconds between two polls.
+        must_exist: A trade that is none of this key is an error; otherwise it is followed no more.
 
     Raises:
         ValueError: A time is not positive.
+        NotFoundError: A trade that must exist does not.
         WaitTimeoutError: Some were not there in time.
     """
     for name, seconds in (("timeout", timeout), ("poll_every", poll_every)):
         if not is_duration(seconds):
             raise ValueError(f"{name} must be a positive number of seconds, not {reprlib.repr(seconds)}")
-    poll = _Poll(calls, ids, is_there, take)
+    poll = _Poll(calls, ids, is_there, take, must_exist=must_exist)
     clock = asyncio.get_running_loop().time
     ends_at, pause = clock() + timeout, poll_every / 8
     try:
@@ -207,14 +241,15 @@ async def follow(
 class _Poll:
     """Looks where trades are.
 
-    How those ended that are no longer active is read for a hundred at once, for all of them when none is
-    active any more, and at the last poll.
+    How those ended that are no longer active is read for a hundred at once that were missing twice, and for
+    all of them when none is active any more, and at the last poll.
 
     Args:
         calls: The calls.
         ids: The trades.
         is_there: Whether a trade is where it is to be.
         take: Is given each trade that is there, or has ended.
+        must_exist: A trade that is none of this key is an error.
 
     Attributes:
         left: Ids of the others.
@@ -223,7 +258,7 @@ class _Poll:
     """
 
     def __init__(
-        self, calls: Calls, ids: set[int], is_there: Callable[[SmartTrade], bool], take: See
+        self, calls: Calls, ids: set[int], is_there: Predicate, take: See, *, must_exist: bool
     ) -> None:
         self.left: set[int] = set(ids)
         self.cost: int = 1
@@ -231,13 +266,14 @@ class _Poll:
         self._calls = calls
         self._is_there = is_there
         self._take = take
+        self._must_exist = must_exist
         self._gone: set[int] = set()
 
     async def once(self, *, is_last: bool = False) -> None:
         """Look once; a look that fails is made up for by the next one.
 
         Raises:
-            ThreeCommasError: The next one would fail too; a trade is none of this key.
+            ThreeCommasError: The next one would fail too; a trade that must exist is none of this key.
         """
         try:
             self.problem = await self._look(is_last)
@@ -246,28 +282,33 @@ class _Poll:
 
     async def _look(self, is_last: bool) -> ThreeCommasError | None:
         asked = self.left - self._gone
-        active = await find_active(self._calls, asked, self._see, pages_before=self.cost)
+        active = await find_active(self._calls, asked, self._see, others=self._gone, pages_before=self.cost)
         self.cost = active.requests
-        problem = _unreadable(active)
+        problem = self._unreadable(active)
+        gone = set(self._gone)  # Missing twice: once may be a slip from one page to another.
         self._gone |= asked - active.ids - active.problems.keys()
-        are_all_gone = self._gone == self.left - active.problems.keys()
-        if self._gone and (is_last or are_all_gone or len(self._gone) >= PAGE_SIZE):
-            ended = await find_ended(self._calls, self._gone, self._see)
-            self._gone.clear()
-            problem = _unreadable(ended) or problem
-        return problem
+        if is_last or self._gone == self.left - active.problems.keys():
+            gone = set(self._gone)
+        elif len(gone) < PAGE_SIZE:
+            return problem
+        ended = await find_ended(self._calls, gone, self._see, others=self.left)
+        self._gone -= gone
+        return self._unreadable(ended) or problem
+
+    def _unreadable(self, found: Found) -> ThreeCommasError | None:
+        """Return why a trade could not be read, if that may pass; see to those that do not exist."""
+        unreadable: ThreeCommasError | None = None
+        for id, problem in found.problems.items():
+            if not isinstance(problem, NotFoundError):
+                unreadable = problem
+            elif self._must_exist:
+                raise problem
+            else:
+                self.left.discard(id)
+        return unreadable
 
     def _see(self, trade: SmartTrade) -> None:
-        if trade.is_terminal or self._is_there(trade):
+        self._gone.discard(trade.id)
+        if trade.is_terminal or holds(self._is_there, trade):
             self._take(trade)
             self.left.discard(trade.id)
-
-
-def _unreadable(found: Found) -> ThreeCommasError | None:
-    """Return why a trade could not be read, if that may pass."""
-    unreadable: ThreeCommasError | None = None
-    for problem in found.problems.values():
-        if isinstance(problem, NotFoundError):
-            raise problem
-        unreadable = problem
-    return unreadable

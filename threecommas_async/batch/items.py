@@ -8,19 +8,24 @@ import reprlib
 from collections.abc import (
     AsyncGenerator,
     AsyncIterable,
-    AsyncIterator,
     Awaitable,
     Callable,
     Iterable,
     Sequence,
 )
+from contextlib import aclosing
+from functools import partial
 from operator import itemgetter
-from typing import Final, Literal, TypeAlias, TypeVar, get_args
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar, get_args
 
 from msgspec import Struct
 
+from threecommas_async.errors import BatchStoppedError
 from threecommas_async.models.smart_trade import SmartTrade
 from threecommas_async.models.summary import TradeSummary
+
+if TYPE_CHECKING:
+    from threecommas_async.errand import Errand
 
 T = TypeVar("T")
 
@@ -83,10 +88,18 @@ def check_iterable(trades: object, *, can_be_async: bool = True) -> None:
         raise ValueError(f"give an iterable of ids or trades, such as [42], not {reprlib.repr(trades)}")
 
 
-async def read_items(trades: Iterable[object] | AsyncIterable[object], *, order: ClosingOrder) -> Source:
+async def read_items(
+    trades: Iterable[object] | AsyncIterable[object], *, order: ClosingOrder, errand: Errand
+) -> Source:
     """Read what a batch is given.
 
-    An asynchronous iterable is read while the batch works, unless the order needs all of it first.
+    An asynchronous iterable is read while the batch works, unless the order needs all of it first: then it is
+    read until the errand is called off.
+
+    Args:
+        trades: Ids and trades.
+        order: Which comes first.
+        errand: What they are read for.
 
     Raises:
         ValueError: It is no iterable of ids and trades, or an order needs trades and there are ids.
@@ -100,11 +113,15 @@ async def read_items(trades: Iterable[object] | AsyncIterable[object], *, order:
             else [read_item(t) async for t in each(trades)]
         )
     ranked: list[tuple[float, Item]] = []
-    async for trade in each(trades):
-        if not isinstance(trade, SmartTrade):
-            raise ValueError(f'order="{order}" needs trades, not {reprlib.repr(trade)}: list them first')
-        ranked.append((rank(trade, order), read_item(trade)))
-    return in_order(ranked)
+    async with aclosing(each(trades)) as source:
+        while True:
+            try:
+                trade = await errand.wait_for(partial(anext, source))
+            except (StopAsyncIteration, BatchStoppedError):
+                return in_order(ranked)
+            if not isinstance(trade, SmartTrade):
+                raise ValueError(f'order="{order}" needs trades, not {reprlib.repr(trade)}: list them first')
+            ranked.append((rank(trade, order), read_item(trade)))
 
 
 def in_order(ranked: list[tuple[float, Item]]) -> list[Item]:
@@ -112,7 +129,7 @@ def in_order(ranked: list[tuple[float, Item]]) -> list[Item]:
     return [item for _, item in sorted(ranked, key=itemgetter(0))]
 
 
-async def each(items: Iterable[T] | AsyncIterable[T]) -> AsyncIterator[T]:
+async def each(items: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[T, None]:
     """Yield the items of an iterable of either kind, letting others work in between."""
     if isinstance(items, AsyncIterable):
         async for item in items:

@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from decimal import Context, Decimal, localcontext
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 import msgspec
 
@@ -253,7 +253,10 @@ class BatchReport:
 
 
 def lighten(error: Exception) -> Exception:
-    """Return an error without the frames that it holds: they keep whole answers alive."""
+    """Return an error without the frames that it holds: they keep whole answers alive.
+
+    Frames that lead to its own `Outcome` would do so for ever: the garbage collector does not look into one.
+    """
     links: list[BaseException] = [error]
     seen: set[int] = set()
     while links:
@@ -262,6 +265,8 @@ def lighten(error: Exception) -> Exception:
             seen.add(id(link))
             link.__traceback__ = None
             links += [other for other in (link.__cause__, link.__context__) if other is not None]
+            if isinstance(link, BaseExceptionGroup):
+                links += cast("BaseExceptionGroup[BaseException]", link).exceptions
     return error
 
 

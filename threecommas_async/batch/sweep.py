@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 from threecommas_async import errors
 from threecommas_async.batch.items import Item, in_order, rank, read_item
+from threecommas_async.batch.predicate import holds
 from threecommas_async.batch.report import BatchReport, Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from threecommas_async.batch.items import ClosingOrder
+    from threecommas_async.batch.predicate import Predicate
     from threecommas_async.errand import Errand
     from threecommas_async.models.decoding import Page
     from threecommas_async.models.smart_trade import SmartTrade
@@ -89,11 +91,9 @@ class _Row(NamedTuple):
     fault: str = ""
 
 
-def _rows(
-    page: Page[SmartTrade], predicate: Callable[[SmartTrade], bool] | None, order: ClosingOrder
-) -> Iterator[_Row]:
+def _rows(page: Page[SmartTrade], predicate: Predicate | None, order: ClosingOrder) -> Iterator[_Row]:
     for trade in page:
-        if trade.is_open and (predicate is None or predicate(trade)):
+        if trade.is_open and (predicate is None or holds(predicate, trade)):
             item = read_item(trade) if trade.id > 0 else None
             yield _Row(trade.id, trade.data.created_at, rank(trade, order), item, "that is no id")
     for bad in page.malformed:
@@ -104,7 +104,7 @@ def _rows(
 async def survey(
     active: AsyncGenerator[Page[SmartTrade], None],
     *,
-    predicate: Callable[[SmartTrade], bool] | None,
+    predicate: Predicate | None,
     order: ClosingOrder,
     mark: Mark | None,
 ) -> Survey:

@@ -14,12 +14,12 @@ from threecommas_async.batch.items import ClosingOrder
 from threecommas_async.batch.report import BatchReport
 from threecommas_async.client import ThreeCommas
 from threecommas_async.commands.exit_codes import ExitCode, exit_code_of
-from threecommas_async.commands.output import show, show_json
+from threecommas_async.commands.output import show, show_json, tell
 from threecommas_async.errors import ThreeCommasError
 from threecommas_async.resources.smart_trades import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Coroutine, Generator
 
     from threecommas_async.batch.progress import OnProgress
     from threecommas_async.batch.report import Outcome
@@ -66,8 +66,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
-async def close(options: argparse.Namespace) -> ExitCode:
-    """Close what the command line names.
+def close(options: argparse.Namespace) -> Coroutine[object, object, ExitCode]:
+    """Return the work of closing what the command line names; ids are read from standard input before it.
 
     Raises:
         ValueError: The command line cannot be used; nothing was sent.
@@ -75,11 +75,16 @@ async def close(options: argparse.Namespace) -> ExitCode:
     filters = {name: value for name in _FILTERS if (value := getattr(options, name)) is not None}
     if bool(options.ids) == bool(options.all or filters):
         raise ValueError("say which trades: ids, or --all or a filter such as --account, and not both")
+    # Not on the event loop, which is deaf to Ctrl-C as long as nobody types.
     ids = [line for id in options.ids for line in (_from_standard_input() if id == "-" else [id])]
+    return _close(ids, filters, options)
+
+
+async def _close(ids: list[str], filters: dict[str, Any], options: argparse.Namespace) -> ExitCode:
     try:
         client = ThreeCommas.from_env()
     except ValueError as problem:
-        print(problem, file=sys.stderr)
+        tell(problem)
         return ExitCode.CREDENTIALS
     how: dict[str, Any] = {
         "order": options.order,
@@ -99,7 +104,7 @@ async def close(options: argparse.Namespace) -> ExitCode:
                     else trades.close_all(on_progress=on_progress, **filters, **how)
                 )
         except ThreeCommasError as problem:
-            print(problem, file=sys.stderr)
+            tell(problem)
             return exit_code_of([problem])
         except asyncio.CancelledError as cancelled:
             if (so_far := BatchReport.of(cancelled)) is not None:
@@ -123,14 +128,14 @@ def _print(report: BatchReport, options: argparse.Namespace) -> None:
         show(report.table())
     show(str(report))
     if not len(report) and not options.ids:
-        print("No open trade fits. A filter is what 3Commas writes: --pair USDT_BTC.", file=sys.stderr)
+        tell("No open trade fits. A filter is what 3Commas writes: --pair USDT_BTC.")
     elif report.dry_run:
-        print("Add --yes to act.", file=sys.stderr)
+        tell("Add --yes to act.")
 
 
 @contextmanager
 def _progress(*, is_shown: bool) -> Generator[OnProgress | None, None, None]:
-    """Show verdicts as they fall on standard error: a bar where rich is installed, else lines."""
+    """Show verdicts on standard error as they fall: a bar on a terminal if rich is installed, else lines."""
     if not is_shown:
         yield None
         return
@@ -140,14 +145,18 @@ def _progress(*, is_shown: bool) -> Generator[OnProgress | None, None, None]:
     except ModuleNotFoundError:
         yield _tell
         return
-    with Progress(console=Console(stderr=True), transient=True, redirect_stdout=False) as progress:
+    console = Console(stderr=True)
+    if not console.is_terminal:  # There would be no bar, and rich exits where nobody reads.
+        yield _tell
+        return
+    with Progress(console=console, transient=True, redirect_stdout=False) as progress:
         bar = progress.add_task("closing")
         yield lambda done, total, _outcome: progress.update(bar, completed=done, total=total)
 
 
 def _tell(done: int, total: int | None, outcome: Outcome) -> None:
     if done % _EVERY == 0 or done == total or not outcome.ok:
-        print(f"{done}/{total or '?'} {outcome}", file=sys.stderr)
+        tell(f"{done}/{total or '?'} {outcome}")
 
 
 def _instant(text: str) -> datetime:

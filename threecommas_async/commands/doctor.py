@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -13,7 +12,7 @@ import msgspec
 from threecommas_async import errors
 from threecommas_async.client import ThreeCommas
 from threecommas_async.commands.exit_codes import ExitCode, exit_code_of
-from threecommas_async.commands.output import show, show_json
+from threecommas_async.commands.output import show, show_json, tell
 from threecommas_async.models.text import printable
 from threecommas_async.signing import JsonPayload
 from threecommas_async.wire import http_date
@@ -215,4 +214,4 @@ def _print(findings: list[Finding], *, is_json: bool) -> None:
         if finding.advice:
             show(f"{'':17} {finding.advice}")
     if not all(finding.ok for finding in findings):
-        print("Something is to be done.", file=sys.stderr)
+        tell("Something is to be done.")

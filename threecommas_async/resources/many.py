@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from threecommas_async import endpoints, errors
 from threecommas_async.batch import closing as verdicts
 from threecommas_async.batch import follow, sweep
-from threecommas_async.batch.engine import Batch, check_options, make_report
+from threecommas_async.batch.engine import Batch, make_report
 from threecommas_async.batch.items import Item, check_iterable, check_order, each, read_items
+from threecommas_async.batch.options import check_options
+from threecommas_async.batch.predicate import check_predicate
 from threecommas_async.batch.progress import Progress
-from threecommas_async.batch.report import BatchReport, Outcome, Verdict
+from threecommas_async.batch.report import BatchReport, Outcome, Verdict, lighten
 from threecommas_async.errand import Deeds, Errand
 from threecommas_async.models import rules
 from threecommas_async.models.smart_trade import SmartTrade
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
     from threecommas_async.batch.closing import OnUnfilled
     from threecommas_async.batch.items import ClosingOrder, IdsOrTrades, Read, Source
+    from threecommas_async.batch.predicate import Predicate
     from threecommas_async.batch.progress import OnProgress
     from threecommas_async.resources.smart_trades import Kind
 
@@ -38,6 +41,8 @@ T = TypeVar("T")
 
 CONCURRENCY: Final = 16
 """Calls of a batch in flight at most, unless told otherwise."""
+STILL_OPEN: Final = 10.0
+"""Seconds after which a trade that is open is followed no longer where nobody knows of its close."""
 FOLLOW: Final = 600.0
 """Seconds for which ``wait=True`` follows trades when there is no deadline."""
 POLL_EVERY: Final = 10.0
@@ -82,7 +87,7 @@ class SmartTrades(SmartTradeCalls):
                 shown yet are looked up first, by pages.
             order: Which comes first: ``"given"`` is the order of the input; ``"loss"`` begins with the
                 largest loss and ``"size"`` with the largest position, in USD as far as the trades say. Both
-                need trades, not ids, and read all of them first.
+                need trades, not ids, and read all of them first, or those that come before the deadline.
             on_unfilled: What to do with a trade whose entry is not filled, which the API refuses to close:
                 ``"cancel"`` it, after it was read anew, since it may be filled by now; ``"skip"`` it, which
                 is no failure of the report; or order the close all the same (``"close"``).
@@ -91,7 +96,8 @@ class SmartTrades(SmartTradeCalls):
             dry_run: Order nothing and return the plan: what would be closed, cancelled or left alone, and
                 ``floor``, the seconds that the request limit takes for it. Ids are looked up first, by pages.
                 What the client was told not to do (``mode``, ``read_only``) is ``REFUSED`` there, too.
-            wait: Follow the trades to their end: until the deadline, or for 10 minutes.
+            wait: Follow the trades to their end: until the deadline, or for 10 minutes. One whose close ended
+                ``UNKNOWN`` and that is still open after 10 s is not waited for: close it again.
             on_progress: Called after each verdict with the number of verdicts so far, the number of trades
                 (None if the iterable does not know) and the `Outcome`; what is left when the batch stops is
                 in the report alone. A plain function that returns at once, or a coroutine function, which is
@@ -108,20 +114,20 @@ class SmartTrades(SmartTradeCalls):
         check_options(concurrency=concurrency, deadline=deadline, on_progress=on_progress)
         verdicts.check_on_unfilled(on_unfilled)
         check_order(order)
-        read = partial(read_items, trades, order=order)
-        if dry_run:
-            return await self._plan(read, on_unfilled, Errand())
         errand = Errand()
-        batch = self._closing(
+        read = partial(read_items, trades, order=order, errand=errand)
+        if dry_run:
+            return await self._plan(read, on_unfilled, errand)
+        closing = self._closing(
             read,
             errand,
             on_unfilled=on_unfilled,
             concurrency=concurrency,
             deadline=deadline,
             on_progress=on_progress,
-        )
-        report = await batch.run()
-        return await self._follow(report, errand, deadline) if wait else report
+        ).run()
+        ends_at = self._ends_at(deadline)
+        return await self._follow(await closing, errand, ends_at) if wait else await closing
 
     def closing(
         self,
@@ -155,9 +161,10 @@ class SmartTrades(SmartTradeCalls):
         verdicts.check_on_unfilled(on_unfilled)
         check_order(order)
         check_iterable(trades)
+        errand = Errand()
         return self._closing(
-            partial(read_items, trades, order=order),
-            Errand(),
+            partial(read_items, trades, order=order, errand=errand),
+            errand,
             on_unfilled=on_unfilled,
             concurrency=concurrency,
             deadline=deadline,
@@ -174,7 +181,7 @@ class SmartTrades(SmartTradeCalls):
         to: datetime | None = None,
         base: str | None = None,
         quote: str | None = None,
-        predicate: Callable[[SmartTrade], bool] | None = None,
+        predicate: Predicate | None = None,
         order: ClosingOrder = "given",
         on_unfilled: OnUnfilled = "cancel",
         concurrency: int = CONCURRENCY,
@@ -197,7 +204,7 @@ class SmartTrades(SmartTradeCalls):
             to: Created at or before this instant, aware.
             base: Only this base currency.
             quote: Only this quote currency.
-            predicate: Only the trades for which it returns true.
+            predicate: Only the trades for which it returns true: a plain function, no coroutine function.
             order: As in `close_many`; ``"given"`` begins with the newest trade.
             on_unfilled: As in `close_many`.
             concurrency: As in `close_many`.
@@ -215,8 +222,8 @@ class SmartTrades(SmartTradeCalls):
         check_options(concurrency=concurrency, deadline=deadline, on_progress=on_progress)
         verdicts.check_on_unfilled(on_unfilled)
         check_order(order)
-        if predicate is not None and not callable(predicate):
-            raise ValueError(f"predicate must be a function of a SmartTrade, not {predicate!r}")
+        if predicate is not None:
+            check_predicate(predicate)
         filters: dict[str, Any] = {
             "account_id": account_id,
             "pair": pair,
@@ -255,7 +262,8 @@ class SmartTrades(SmartTradeCalls):
             found = await look(None)
             plan = await self._plan(partial(read, found.items), on_unfilled, errand)
             return replace(plan, outcomes=(*plan.outcomes, *found.unreadable))
-        report = await sweep.Sweep(
+        ends_at = self._ends_at(deadline)
+        sweeping = sweep.Sweep(
             look,
             close,
             lambda outcomes, elapsed: make_report(outcomes, elapsed, errand, self._session.limiter.limit),
@@ -263,7 +271,7 @@ class SmartTrades(SmartTradeCalls):
             skips_unfilled=on_unfilled == "skip",
             deadline=deadline,
         ).run()
-        return await self._follow(report, errand, deadline) if wait else report
+        return await self._follow(await sweeping, errand, ends_at) if wait else await sweeping
 
     async def cancel_many(
         self,
@@ -290,8 +298,8 @@ class SmartTrades(SmartTradeCalls):
         check_options(concurrency=concurrency, deadline=deadline, on_progress=on_progress)
         errand = Errand()
         return await self._batch(
-            partial(read_items, trades, order="given"),
-            verdicts.Cancelling(self._view(errand, is_exit=True)),
+            partial(read_items, trades, order="given", errand=errand),
+            verdicts.Cancelling(self._view(errand, is_exit=True), self._looks(errand)),
             errand,
             concurrency=concurrency,
             deadline=deadline,
@@ -334,7 +342,7 @@ class SmartTrades(SmartTradeCalls):
             return Outcome(trade.id, Verdict.DONE, TradeSummary.of(trade))
 
         return await self._batch(
-            partial(read_items, trades, order="given"),
+            partial(read_items, trades, order="given", errand=errand),
             set_note,
             errand,
             concurrency=concurrency,
@@ -430,7 +438,7 @@ class SmartTrades(SmartTradeCalls):
     async def wait_for(
         self,
         trades: Iterable[int | str | SmartTrade],
-        predicate: Callable[[SmartTrade], bool],
+        predicate: Predicate,
         /,
         *,
         timeout: float,
@@ -444,7 +452,8 @@ class SmartTrades(SmartTradeCalls):
 
         Args:
             trades: Ids or trades.
-            predicate: Whether a trade is where you want it to be, such as ``lambda trade: trade.is_filled``.
+            predicate: Whether a trade is where you want it to be, such as ``lambda trade: trade.is_filled``;
+                a plain function, no coroutine function.
             timeout: Seconds after which to give up, waits for the request limit included.
             poll_every: Seconds between two polls; the first pauses are shorter, from an eighth of it, and
                 longer ones follow where a poll takes many requests.
@@ -453,7 +462,8 @@ class SmartTrades(SmartTradeCalls):
             The trades by id, as they were when the predicate held or they had ended. Look which.
 
         Raises:
-            ValueError: An item is no id and no trade, or a time is not positive; nothing was sent.
+            ValueError: An item is no id and no trade, a time is not positive, or the predicate is no plain
+                function; nothing was sent.
             WaitTimeoutError: Some trades were not there in time; a `TimeoutError` that holds the others.
             NotFoundError: An id is not among the trades of this key.
         """
@@ -466,6 +476,9 @@ class SmartTrades(SmartTradeCalls):
     def _view(self, errand: Errand, *, is_exit: bool = False) -> Self:
         return self.with_session(self._session.patient(is_exit=is_exit, errand=errand))
 
+    def _looks(self, errand: Errand) -> Self:
+        return self.with_session(self._session.patient(is_exit=True, errand=errand, can_be_called_off=False))
+
     def _closing(
         self,
         read: Read,
@@ -476,7 +489,7 @@ class SmartTrades(SmartTradeCalls):
         deadline: float | None,
         on_progress: OnProgress | None,
     ) -> Batch:
-        act = verdicts.Closing(self._view(errand, is_exit=True), on_unfilled)
+        act = verdicts.Closing(self._view(errand, is_exit=True), self._looks(errand), on_unfilled)
         return self._batch(
             read, act, errand, concurrency=concurrency, deadline=deadline, on_progress=on_progress
         )
@@ -534,15 +547,15 @@ class SmartTrades(SmartTradeCalls):
 
         unread = {item.id for item in items if item.id and item.seen is None}
         found = await follow.find(self._view(errand), unread, see)
-        outcomes = tuple(
-            self._held_back(verdicts.plan(item, seen, found.problems, on_unfilled=on_unfilled))
-            for item in items
-        )
-        once = {outcome.id: outcome for outcome in outcomes}
-        needed = sum(map(verdicts.requests_of, once.values()))
+        outcomes: list[Outcome] = []
+        needed: dict[int | None, int] = {}
+        async for item in each(items):
+            planned = verdicts.plan(item, seen, found.problems, on_unfilled=on_unfilled)
+            outcomes.append(outcome := self._held_back(planned))
+            needed[outcome.id] = verdicts.requests_of(outcome)
         limit = self._session.limiter.limit
-        report = make_report(outcomes, self._session.clock() - began, errand, limit)
-        return replace(report, floor=limit.floor(needed), dry_run=True)
+        report = make_report(tuple(outcomes), self._session.clock() - began, errand, limit)
+        return replace(report, floor=limit.floor(sum(needed.values())), dry_run=True)
 
     def _held_back(self, outcome: Outcome) -> Outcome:
         """Return the verdict of a plan, refused where the client was told not to do that."""
@@ -551,41 +564,48 @@ class SmartTrades(SmartTradeCalls):
         cancels = outcome.verdict is Verdict.WOULD_CANCEL
         row = endpoints.CANCEL_SMART_TRADE if cancels else endpoints.CLOSE_BY_MARKET
         refusal = self._session.objection(row, {"id": outcome.id})
-        return outcome if refusal is None else Outcome(outcome.id, Verdict.REFUSED, outcome.trade, refusal)
+        if refusal is None:
+            return outcome
+        return Outcome(outcome.id, Verdict.REFUSED, outcome.trade, lighten(refusal))
 
-    async def _follow(self, report: BatchReport, errand: Errand, deadline: float | None) -> BatchReport:
+    def _ends_at(self, deadline: float | None) -> float | None:
+        return None if deadline is None else self._session.clock() + deadline
+
+    async def _follow(self, report: BatchReport, errand: Errand, ends_at: float | None) -> BatchReport:
         """Follow what a batch has closed or cancelled to its end."""
-        ids = {outcome.id for outcome in report if outcome.id is not None and verdicts.can_end(outcome)}
-        left = FOLLOW if deadline is None else deadline - report.elapsed
-        if errand.called_off is not None or not ids or left <= 0:
-            return report
         began = self._session.clock()
+        left = FOLLOW if ends_at is None else ends_at - began
         limit = self._session.limiter.limit
-        ends: dict[int, TradeSummary] = {}
+        followed = verdicts.Followed(report)
+        elapsed, opened = report.elapsed, report.opened
+        del report  # Not to hold each verdict twice.
 
-        def take(trade: SmartTrade) -> None:
-            ends[trade.id] = TradeSummary.of(trade)
+        def so_far() -> BatchReport:
+            seconds = elapsed + self._session.clock() - began
+            return replace(make_report(tuple(followed.outcomes), seconds, errand, limit), opened=opened)
 
-        def followed() -> BatchReport:
-            outcomes = tuple(verdicts.followed(outcome, ends.get(outcome.id or 0)) for outcome in report)
-            elapsed = report.elapsed + self._session.clock() - began
-            return replace(make_report(outcomes, elapsed, errand, limit), opened=report.opened)
+        def is_left_open(trade: SmartTrade) -> bool:
+            return self._session.clock() - began >= STILL_OPEN and followed.is_left_open(trade)
 
         try:
+            await followed.begin()
+            if errand.called_off is not None or not followed.places or left <= 0:
+                return so_far()
             await follow.follow(
                 self._view(errand),
-                ids,
-                lambda _: False,
-                take,
+                set(followed.places),
+                is_left_open,
+                followed.take,
                 limit=limit,
                 timeout=left,
                 poll_every=POLL_EVERY,
+                must_exist=False,
             )
         except errors.WaitTimeoutError:
             pass  # Those that have ended are known.
         except Exception as problem:  # noqa: BLE001 - a limiter of the caller's may raise anything
             _log.warning("following the trades of a batch failed: %r", problem)
         except asyncio.CancelledError as cancelled:
-            so_far = followed()
-            raise cancelled from errors.BatchStoppedError(f"cancelled: {so_far!r}", report=so_far)
-        return followed()
+            held = so_far()
+            raise cancelled from errors.BatchStoppedError(f"cancelled: {held!r}", report=held)
+        return so_far()

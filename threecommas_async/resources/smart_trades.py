@@ -103,10 +103,10 @@ class SmartTradeCalls:
         """
         if not (_is_whole(page) and _is_whole(per_page) and page >= 1 and 1 <= per_page <= PAGE_SIZE):
             raise ValueError(f"page must be at least 1 and per_page 1 to {PAGE_SIZE}: {page!r}, {per_page!r}")
-        if account_id is not None and not _is_whole(account_id):
-            raise ValueError(f"account_id must be a whole number, not {account_id!r}")
+        # No id and an empty text may filter nothing: a variable that is not set must not select all.
+        if account_id is not None and not (_is_whole(account_id) and account_id > 0):
+            raise ValueError(f"account_id must be None or a positive whole number, not {account_id!r}")
         for name, text in (("pair", pair), ("base", base), ("quote", quote)):
-            # An empty text would filter nothing: a variable that is not set must not select everything.
             if text is not None and not (isinstance(text, str) and text.strip()):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
                 raise ValueError(f"{name} must be None or a text that is not empty, not {text!r}")
         for name, instant in (("from_", from_), ("to", to)):

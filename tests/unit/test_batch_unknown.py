@@ -1,0 +1,52 @@
+"""What becomes of a batch whose closes end unknown, on a virtual clock."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests import virtual_time
+from tests.conftest import SAMPLES
+from tests.scripted_api import LOST, Script, new_session
+from threecommas_async import BatchReport, SmartTrades, Verdict
+from threecommas_async.wire import Response
+
+CLOSING = (SAMPLES / "smart_trades.close_by_market" / "201.json").read_bytes()
+
+
+def seen(status: str) -> Response:
+    body = CLOSING.replace(b'"id": 12345678,', b'"id":7,', 1).replace(b"panic_sell_pending", status.encode())
+    return Response(200, {}, body.lstrip().replace(b"{\n", b"{", 1).replace(b'{  "id":7', b'{"id":7', 1))
+
+
+def close(*answers: Response) -> tuple[BatchReport, float]:
+    """Close a trade whose close and all looks at it are lost; return the report and when it was there."""
+
+    async def main() -> tuple[BatchReport, float]:
+        script = Script({"POST": [LOST], "GET": [LOST] * 9 + [*answers]})
+        smart_trades = SmartTrades(new_session(script))
+        report = await smart_trades.close_many([7], deadline=300, wait=True)
+        return report, asyncio.get_running_loop().time()
+
+    return virtual_time.run(main())
+
+
+def test_a_trade_that_is_still_open_is_not_waited_for_until_the_deadline() -> None:
+    report, seconds = close(seen("waiting_targets"))
+    [outcome] = report
+    assert (outcome.verdict, outcome.ok) == (Verdict.UNKNOWN, False)
+    assert outcome.trade is not None
+    assert outcome.trade.is_open
+    assert seconds < 60
+
+
+@pytest.mark.parametrize("polls", [1, 5])
+def test_a_close_that_shows_after_all_is_followed_to_its_end(polls: int) -> None:
+    report, _ = close(*[seen("panic_sell_pending")] * polls, seen("panic_sold"))
+    assert report.counts == {Verdict.CLOSED: 1}
+
+
+def test_a_close_that_shows_within_ten_seconds_is_followed_to_its_end() -> None:
+    report, _ = close(seen("waiting_targets"), seen("panic_sell_pending"), seen("panic_sold"))
+    assert report.counts == {Verdict.CLOSED: 1}
