@@ -3,7 +3,8 @@
 Fields carry the API's own names. Amounts, prices and percents are `Decimal`, exactly as sent, and
 instants are aware `datetime` in UTC. ``base`` and ``quote`` are the currencies of the pair: in
 ``USDT_DOGE`` the quote is USDT and the base DOGE. Fields that the API leaves out in some answers,
-or sends as null, are ``None``, and unknown fields are ignored.
+or sends as null, are ``None``, and unknown fields are ignored. They stand in the order of the answers,
+in which they are read quickest.
 
 Source: the census of the 14 SmartTrade objects in the official documentation (state of 2026-05) and
 of answers recorded in public repositories from 2021 to 2025.
@@ -46,18 +47,16 @@ class SmartTrade(Struct, frozen=True, kw_only=True, gc=False):
 
     id: int
     """SmartTrade id. Ids of this API exceed 32 bits."""
-    status: Status
-    """State of the whole trade."""
-    pair: str | None = None
-    """QUOTE_BASE: ``USDT_DOGE`` is DOGE priced in USDT; futures pairs carry a suffix."""
     version: int | None = None
     """Generation of the entity; 2 wherever it is sent."""
     account: Account = Account()
     """Account that the trade runs on."""
+    pair: str | None = None
+    """QUOTE_BASE: ``USDT_DOGE`` is DOGE priced in USDT; futures pairs carry a suffix."""
     instant: bool | None = None
     """A simple buy or simple sell."""
-    skip_enter_step: bool | None = None
-    """The position existed already: a smart sell or smart buy."""
+    status: Status
+    """State of the whole trade."""
     leverage: Leverage = Leverage()
     """Leverage block."""
     position: Position = Position()
@@ -74,6 +73,8 @@ class SmartTrade(Struct, frozen=True, kw_only=True, gc=False):
     """The user's note, HTML-escaped; empty when there is none."""
     note_raw: str | None = None
     """The user's note as it was written; None when there is none."""
+    skip_enter_step: bool | None = None
+    """The position existed already: a smart sell or smart buy."""
     data: SmartTradeData = SmartTradeData()
     """Computed values and possible actions."""
     profit: Profit = Profit()

@@ -55,10 +55,10 @@ class Price(Struct, frozen=True, kw_only=True, gc=False):
 
     value: Decimal | None = None
     """Price in quote, fees included; None for market stops."""
-    value_without_commission: Decimal | None = None
-    """Price in quote, fees excluded."""
     percent: Decimal | None = None
     """The price as a distance in percent; None where it was not sent."""
+    value_without_commission: Decimal | None = None
+    """Price in quote, fees excluded."""
     editable: bool | None = None
     """The price can be changed now; None where the API does not say."""
 
@@ -66,10 +66,10 @@ class Price(Struct, frozen=True, kw_only=True, gc=False):
 class TriggerPrice(Struct, frozen=True, kw_only=True, gc=False):
     """A price that is watched on the market."""
 
-    value: Decimal | None = None
-    """Price in quote that fires; None where it was not sent."""
     type: str | None = None
     """The market price that is watched: ``bid``, ``ask`` or ``last``."""
+    value: Decimal | None = None
+    """Price in quote that fires; None where it was not sent."""
     percent: Decimal | None = None
     """The price as a distance in percent; None where it was not sent (one answer has both)."""
 
@@ -97,10 +97,10 @@ class Conditional(Struct, frozen=True, kw_only=True, gc=False):
 
     price: TriggerPrice = TriggerPrice()
     """The price that fires."""
-    trailing: Trailing = Trailing()
-    """Trailing of the trigger."""
     order_type: str | None = None
     """Order that is sent when it fires: ``market`` or ``limit``; None for stops."""
+    trailing: Trailing = Trailing()
+    """Trailing of the trigger."""
     editable: bool | None = None
     """The trigger can be changed now; None for stops."""
 
@@ -110,20 +110,20 @@ class Position(Struct, frozen=True, kw_only=True, gc=False):
 
     type: str | None = None
     """Side of the entry: ``buy`` or ``sell``."""
-    order_type: str | None = None
-    """``market``, ``limit`` or ``conditional``."""
+    editable: bool | None = None
+    """The entry can be changed now."""
     units: Amount = Amount()
     """Planned amount in base; after the fill the amount held, net of a fee taken in base."""
     price: Price = Price()
     """Entry price in quote; after the fill total / units, truncated to the price step."""
     total: Total = Total()
     """Paid or received for the entry, in quote."""
-    status: Status = Status()
-    """State of the entry order; ``smart_sell`` means that the user brought the position."""
+    order_type: str | None = None
+    """``market``, ``limit`` or ``conditional``."""
     conditional: Conditional | None = None
     """Trigger; None unless ``order_type`` is ``conditional``."""
-    editable: bool | None = None
-    """The entry can be changed now."""
+    status: Status = Status()
+    """State of the entry order; ``smart_sell`` means that the user brought the position."""
 
 
 class StepActions(Struct, frozen=True, kw_only=True, gc=False):
@@ -140,12 +140,10 @@ class TakeProfitStep(Struct, frozen=True, kw_only=True, gc=False):
 
     id: int | None = None
     """Trade id of the target, for the calls on single trades."""
-    position: int | None = None
-    """Number of the target, from 1; not ordered by price."""
     order_type: str | None = None
     """``market`` or ``limit``."""
-    status: Status = Status()
-    """State of the target."""
+    editable: bool | None = None
+    """The target can be changed now."""
     units: Amount = Amount()
     """Amount to close, in base, rounded to the lot; its value is None while the target is idle."""
     price: TriggerPrice = TriggerPrice()
@@ -156,12 +154,14 @@ class TakeProfitStep(Struct, frozen=True, kw_only=True, gc=False):
     """Units times price, in quote; None while the target is idle."""
     trailing: Trailing = Trailing()
     """Trailing of the target."""
+    status: Status = Status()
+    """State of the target."""
     closed_at: datetime | None = None
     """When the target closed; None while it has not, and absent before 2024-12."""
     data: StepActions = StepActions()
     """What can be done with the target now."""
-    editable: bool | None = None
-    """The target can be changed now."""
+    position: int | None = None
+    """Number of the target, from 1; not ordered by price."""
 
 
 class TakeProfit(Struct, frozen=True, kw_only=True, gc=False):
@@ -189,28 +189,28 @@ class StopLoss(Struct, frozen=True, kw_only=True, gc=False):
 
     enabled: bool | None = None
     """The stop is on."""
-    order_type: str | None = None
-    """Order that is sent when the stop fires: ``market`` or ``limit``."""
     price_type: str | None = None
     """How the stop was given: ``value`` or ``percentage``."""
     breakeven: bool | None = None
     """The stop moves to the entry price once a target was reached."""
+    order_type: str | None = None
+    """Order that is sent when the stop fires: ``market`` or ``limit``."""
+    editable: bool | None = None
+    """The stop can be changed now."""
     status: Status | None = None
     """State of the stop; None while it is off, and once the trade is closing or has ended."""
-    conditional: Conditional = Conditional()
-    """The trigger."""
-    price: Price = Price()
-    """Limit price in quote; its value is None for market stops."""
     units: Amount = Amount()
     """Amount that the stop closes, in base; absent before 2024-12."""
     total: Total = Total()
     """Total of the stop in quote; absent before 2024-12."""
+    price: Price = Price()
+    """Limit price in quote; its value is None for market stops."""
+    conditional: Conditional = Conditional()
+    """The trigger."""
     timeout: Timeout = Timeout()
     """Delay before the stop acts."""
     closed_at: datetime | None = None
     """When the stop closed the trade."""
-    editable: bool | None = None
-    """The stop can be changed now."""
 
 
 class ReduceFundsStep(Struct, frozen=True, kw_only=True, gc=False):
@@ -279,30 +279,8 @@ class CurrentPrice(Struct, frozen=True, kw_only=True, gc=False):
 class SmartTradeData(Struct, frozen=True, kw_only=True, gc=False):
     """Computed values of a SmartTrade, and what can be done with it now."""
 
-    type: str | None = None
-    """``simple_buy``, ``simple_sell``, ``smart_trade``, ``smart_cover``, ``smart_buy`` or ``smart_sell``."""
-    created_at: datetime | None = None
-    """When the trade was created."""
-    updated_at: datetime | None = None
-    """Last change. It has been seen not to move when the status changed: no change marker."""
-    closed_at: datetime | None = None
-    """When the trade ended; None while it has not (one answer of 2021 had it on an open trade)."""
-    finished: bool | None = None
-    """True for ``finished`` and ``stop_loss_finished`` only: not the test for "ended"."""
     editable: bool | None = None
     """``update`` is possible."""
-    panic_sell_available: bool | None = None
-    """``close_by_market`` is possible."""
-    cancel_available: bool | None = None
-    """``cancel`` is possible."""
-    add_funds_available: bool | None = None
-    """``add_funds`` is possible."""
-    reduce_funds_available: bool | None = None
-    """``reduce_funds`` is possible."""
-    force_start_available: bool | None = None
-    """``force_start`` is possible."""
-    force_process_available: bool | None = None
-    """``force_process`` is possible; that call has no page in the documentation any more."""
     current_price: CurrentPrice = CurrentPrice()
     """Ticker of the pair."""
     target_price_type: str | None = None
@@ -311,20 +289,34 @@ class SmartTradeData(Struct, frozen=True, kw_only=True, gc=False):
     """Currency of the prices."""
     base_order_finished: bool | None = None
     """Described as "the entry was executed", yet true in every documented answer."""
-    base_position_step_finished: bool | None = None
-    """The entry is over, also when it failed."""
     missing_funds_to_close: Decimal | None = None
     """Amount that the account's free balance lacks for the close."""
     liquidation_price: Decimal | None = None
     """Liquidation price in quote; futures only."""
     average_enter_price: Decimal | None = None
     """Average entry price in quote, fees included; None before the fill."""
-    average_enter_price_without_commission: Decimal | None = None
-    """Average entry price in quote, fees excluded; None before the fill."""
     average_close_price: Decimal | None = None
     """Average exit price in quote, fees included; None before an exit."""
+    average_enter_price_without_commission: Decimal | None = None
+    """Average entry price in quote, fees excluded; None before the fill."""
     average_close_price_without_commission: Decimal | None = None
     """Average exit price in quote, fees excluded; None before an exit."""
+    panic_sell_available: bool | None = None
+    """``close_by_market`` is possible."""
+    add_funds_available: bool | None = None
+    """``add_funds`` is possible."""
+    reduce_funds_available: bool | None = None
+    """``reduce_funds`` is possible."""
+    force_start_available: bool | None = None
+    """``force_start`` is possible."""
+    force_process_available: bool | None = None
+    """``force_process`` is possible; that call has no page in the documentation any more."""
+    cancel_available: bool | None = None
+    """``cancel`` is possible."""
+    finished: bool | None = None
+    """True for ``finished`` and ``stop_loss_finished`` only: not the test for "ended"."""
+    base_position_step_finished: bool | None = None
+    """The entry is over, also when it failed."""
     entered_amount: Decimal | None = None
     """Entered so far in base, added funds included; 0 before the fill."""
     entered_total: Decimal | None = None
@@ -335,6 +327,14 @@ class SmartTradeData(Struct, frozen=True, kw_only=True, gc=False):
     """Closed so far, in quote."""
     commission: Decimal | None = None
     """Fee rate of the estimates as a fraction (0.001 is 0.1 %); the fee charged can differ."""
+    created_at: datetime | None = None
+    """When the trade was created."""
+    updated_at: datetime | None = None
+    """Last change. It has been seen not to move when the status changed: no change marker."""
+    closed_at: datetime | None = None
+    """When the trade ended; None while it has not (one answer of 2021 had it on an open trade)."""
+    type: str | None = None
+    """``simple_buy``, ``simple_sell``, ``smart_trade``, ``smart_cover``, ``smart_buy`` or ``smart_sell``."""
 
 
 class Profit(Struct, frozen=True, kw_only=True, gc=False):
