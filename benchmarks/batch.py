@@ -1,87 +1,74 @@
 """What a batch of closes takes: time beside the floor of the limit, memory, and the loop's longest turn.
 
-Run: ``python -m benchmarks.batch`` from the root of the repository. The server is another process on loopback
-that answers each close with the documented answer. The limit is 100 requests in 3 s, a twentieth of the
-published one, for 100, 500 and 1 000 closes, and 10 000 with ``--long`` (five minutes). Memory and turns of
-the loop are those of 10 000 closes without a limit to wait for. Turns are counted in CPU time of the thread:
-others on the machine do not count.
+Run: ``python -m benchmarks.batch`` (a minute and a half). The server is another process on loopback that
+answers each close with the documented answer. The limit is 100 requests in 3 s, a twentieth of the published
+one, for 100, 500 and 1 000 closes, and 10 000 with ``--long`` (five minutes more). Memory and turns of the
+loop are those of closes without a limit to wait for. Turns are counted in CPU time of the thread: others on
+the machine do not count.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import multiprocessing
-import re
 import sys
 import time
 import tracemalloc
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from benchmarks.pages import FIRST_ID
+from benchmarks.server import NEVER_REACHED, serving
+from benchmarks.tables import table
 from threecommas_async import RateLimit, ThreeCommas
 
 if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
-
     from threecommas_async import BatchReport
 
 SIZES: Final = (100, 500, 1000)
-MANY: Final = 10_000
-FIRST: Final = 5_000_000_000
+LONG: Final = 10_000
+UNPACED_SIZES: Final = (1000, 10_000)
+WARM_UP: Final = 100
+PACED: Final = ("closes", "floor, s", "elapsed, s", "÷ floor", "over the floor, ms", "without a limit, ms")
+UNPACED: Final = ("closes", "report, bytes a trade", "beside it at most, MB", "longest turn, ms CPU")
 LIMIT: Final = RateLimit(requests=100, period=3.0, lockout=15.0)
-NEVER_REACHED: Final = RateLimit(requests=1000, period=0.001, lockout=1)
-ANSWER: Final = Path(__file__).parents[1] / "tests" / "samples" / "smart_trades.close_by_market" / "201.json"
-
-
-def serve(port: Connection) -> None:
-    """Answer every close with the documented answer, for the id that was asked for."""
-    body = re.sub(rb'("id": ?)12345678\b', rb"\g<1>@@@@@@@@@@", ANSWER.read_bytes(), count=1)
-    head = f"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    answer = head.encode() + body
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                request = await reader.readuntil(b"\r\n\r\n")
-                writer.write(answer.replace(b"@@@@@@@@@@", request.split(b"/", 6)[5]))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
-
-    async def main() -> None:
-        server = await asyncio.start_server(handle, "127.0.0.1", 0)
-        port.send(server.sockets[0].getsockname()[1])
-        await server.serve_forever()
-
-    asyncio.run(main())
 
 
 def client_of(origin: str, limit: RateLimit) -> ThreeCommas:
     """Return a client of the server."""
-    return ThreeCommas("the-key", "the-secret", mode="paper", base_url=origin, limits=limit)
+    base_url = f"{origin}/public/api"
+    # With "paper" it would read each trade first, to know its account.
+    return ThreeCommas("the-key", "the-secret", mode="real", base_url=base_url, limits=limit)
 
 
 async def close(client: ThreeCommas, count: int) -> BatchReport:
     """Close this many trades, each of another id."""
-    ids = list(range(FIRST, FIRST + count))
+    ids = list(range(FIRST_ID, FIRST_ID + count))
     report = await asyncio.create_task(client.smart_trades.close_many(ids))  # Its turns alone.
     report.raise_for_failures()
     return report
 
 
-async def against_the_floor(origin: str, count: int) -> None:
-    """Print how long a batch takes under the limit."""
+async def against_the_floor(origin: str, count: int) -> tuple[object, ...]:
+    """Return how long a batch takes under the limit, and without it."""
+    async with client_of(origin, NEVER_REACHED) as client:
+        unlimited = await close(client, count)
     async with client_of(origin, LIMIT) as client:
         report = await close(client, count)
-    ratio = f"{report.elapsed / report.floor:.4f}" if report.floor else "-"
-    print(f"{count:>6} closes: {report.elapsed:8.2f} s, floor {report.floor:6.1f} s, ratio {ratio}")
+    return (
+        count,
+        f"{report.floor:.0f}",
+        f"{report.elapsed:.2f}",
+        f"{report.elapsed / report.floor:.4f}" if report.floor else "",
+        f"{(report.elapsed - report.floor) * 1000:.0f}",
+        f"{unlimited.elapsed * 1000:.0f}",
+    )
 
 
-async def memory(origin: str) -> None:
-    """Print what a batch keeps in its report, and what it needs beside it."""
+async def memory(origin: str, count: int) -> tuple[float, float]:
+    """Return the bytes a trade that a report keeps, and those that a batch needs beside it at most."""
     async with client_of(origin, NEVER_REACHED) as client:
-        await close(client, 100)
-        ids = list(range(FIRST, FIRST + MANY))
+        await close(client, WARM_UP)
+        ids = list(range(FIRST_ID, FIRST_ID + count))
         gc.collect()
         tracemalloc.start()
         before, _ = tracemalloc.get_traced_memory()
@@ -89,46 +76,54 @@ async def memory(origin: str) -> None:
         gc.collect()
         after, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    print(f"{MANY:>6} closes: report {(after - before) / len(report):.0f} bytes a trade,")
-    print(f"{'':>6}         beside it {(peak - after) / 1e6:.2f} MB at most")
+    return (after - before) / len(report), peak - after
 
 
-async def turns(origin: str) -> None:
-    """Print the CPU time of the longest turns of the loop."""
-    longest: list[float] = []
+async def longest_turn(origin: str, count: int) -> float:
+    """Return the CPU seconds of the longest turn of the loop during a batch."""
+    longest = 0.0
     run: Any = asyncio.events.Handle._run  # noqa: SLF001 - there is no other way to time a turn
 
     def timed(handle: asyncio.Handle) -> None:
+        nonlocal longest
         began = time.thread_time()
         run(handle)
-        longest.append(time.thread_time() - began)
+        longest = max(longest, time.thread_time() - began)
 
     async with client_of(origin, NEVER_REACHED) as client:
-        await close(client, 100)
+        await close(client, WARM_UP)
         gc.collect()
         gc.freeze()
         asyncio.events.Handle._run = timed  # type: ignore[method-assign, assignment]  # noqa: SLF001
         try:
-            await close(client, MANY)
+            await close(client, count)
         finally:
             asyncio.events.Handle._run = run  # type: ignore[method-assign]  # noqa: SLF001
-    slow = ", ".join(f"{turn * 1e3:.2f}" for turn in sorted(longest)[-3:])
-    print(f"{MANY:>6} closes: longest turns of the loop {slow} ms")
+    return longest
+
+
+def unpaced(origin: str, count: int) -> tuple[object, ...]:
+    """Return what a batch that never waits for a permit needs of memory and of the loop."""
+    turn = asyncio.run(longest_turn(origin, count))
+    kept, beside = asyncio.run(memory(origin, count))
+    return count, f"{kept:.0f}", f"{beside / 1e6:.2f}", f"{turn * 1000:.2f}"
 
 
 def main() -> None:
-    """Print all of it."""
-    ours, theirs = multiprocessing.Pipe()
-    server = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,), daemon=True)
-    server.start()
-    try:
-        origin = f"http://127.0.0.1:{ours.recv()}/public/api"
-        asyncio.run(turns(origin))
-        asyncio.run(memory(origin))
-        for count in (*SIZES, MANY) if "--long" in sys.argv else SIZES:
-            asyncio.run(against_the_floor(origin, count))
-    finally:
-        server.terminate()
+    """Print the tables."""
+    sizes = (*SIZES, LONG) if "--long" in sys.argv else SIZES
+    with serving() as origin:
+        costs = [unpaced(origin, count) for count in UNPACED_SIZES]
+        times = [asyncio.run(against_the_floor(origin, count)) for count in sizes]
+    print(
+        f"`close_many` under a limit of {LIMIT.requests} requests in {LIMIT.period:g} s, a twentieth of the "
+        "published period: what is over the floor weighs twenty times as much as in a minute. The floor of "
+        f"{LIMIT.requests} closes is 0, so there is no ratio: compare with what they take without a limit, "
+        "in the last column.\n"
+    )
+    print(table(PACED, times, texts=0))
+    print("\nWithout a limit to wait for: what is kept, what is needed beside it, and the event loop.\n")
+    print(table(UNPACED, costs, texts=0))
 
 
 if __name__ == "__main__":
