@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 from itertools import count
+from pathlib import Path
 
 import msgspec
 
+import benchmarks
+from benchmarks.__main__ import PAGE, SECTIONS
 from benchmarks.clients import over_aiohttp, this_client
 from benchmarks.pages import FIRST_ID, close_answer, page
 from benchmarks.rounds import Spread, ratio, take_turns
@@ -13,6 +18,14 @@ from benchmarks.server import TRADES, serving
 from tests.raw_server import RawServer, answer
 from threecommas_async import SmartTrade
 from threecommas_async.endpoints import LIST_SMART_TRADES
+
+
+def test_the_page_has_a_section_for_every_module_that_measures() -> None:
+    modules = {path.stem for path in Path(benchmarks.__path__[0]).glob("[a-z]*.py")}
+    measuring = {name for name in modules if hasattr(importlib.import_module(f"benchmarks.{name}"), "main")}
+    assert measuring == set(SECTIONS)
+    written = re.findall(r"^## (.+)\n\n`python -m benchmarks\.(\w+)", PAGE.read_text("utf-8"), re.MULTILINE)
+    assert written == [(heading, module) for module, heading in SECTIONS.items()]
 
 
 def test_a_page_has_as_many_different_trades_as_asked_for_and_all_can_be_read() -> None:
