@@ -3,8 +3,8 @@
 Run: ``python -m benchmarks.batch`` (a minute and a half). The server is another process on loopback that
 answers each close with the documented answer. The limit is 100 requests in 3 s, a twentieth of the published
 one, for 100, 500 and 1 000 closes, and 10 000 with ``--long`` (five minutes more). Memory and turns of the
-loop are those of closes without a limit to wait for. Turns are counted in CPU time of the thread: others on
-the machine do not count.
+loop are those of closes without a limit to wait for, the turns also of what costs no request. Turns are
+counted in CPU time of the thread: others on the machine do not count.
 """
 
 from __future__ import annotations
@@ -16,12 +16,17 @@ import time
 import tracemalloc
 from typing import TYPE_CHECKING, Any, Final
 
-from benchmarks.pages import FIRST_ID
+import msgspec
+
+from benchmarks.pages import FIRST_ID, close_answer
 from benchmarks.server import NEVER_REACHED, serving
 from benchmarks.tables import table
-from threecommas_async import RateLimit, ThreeCommas
+from threecommas_async import RateLimit, SmartTrade, ThreeCommas
+from threecommas_async.models.status import Status, StatusCode
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
     from threecommas_async import BatchReport
 
 SIZES: Final = (100, 500, 1000)
@@ -29,7 +34,8 @@ LONG: Final = 10_000
 UNPACED_SIZES: Final = (1000, 10_000)
 WARM_UP: Final = 100
 PACED: Final = ("closes", "floor, s", "elapsed, s", "÷ floor", "over the floor, ms", "without a limit, ms")
-UNPACED: Final = ("closes", "report, bytes a trade", "beside it at most, MB", "longest turn, ms CPU")
+MEMORY: Final = ("closes", "report, bytes a trade", "beside it at most, MB")
+TURNS: Final = ("batch", "trades", "longest turn, ms CPU")
 LIMIT: Final = RateLimit(requests=100, period=3.0, lockout=15.0)
 
 
@@ -64,8 +70,8 @@ async def against_the_floor(origin: str, count: int) -> tuple[object, ...]:
     )
 
 
-async def memory(origin: str, count: int) -> tuple[float, float]:
-    """Return the bytes a trade that a report keeps, and those that a batch needs beside it at most."""
+async def memory(origin: str, count: int) -> tuple[object, ...]:
+    """Return the bytes a trade that a report keeps, and the megabytes that its batch needs beside it."""
     async with client_of(origin, NEVER_REACHED) as client:
         await close(client, WARM_UP)
         ids = list(range(FIRST_ID, FIRST_ID + count))
@@ -76,11 +82,32 @@ async def memory(origin: str, count: int) -> tuple[float, float]:
         gc.collect()
         after, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    return (after - before) / len(report), peak - after
+    return count, f"{(after - before) / len(report):.0f}", f"{(peak - after) / 1e6:.2f}"
 
 
-async def longest_turn(origin: str, count: int) -> float:
-    """Return the CPU seconds of the longest turn of the loop during a batch."""
+async def turns(origin: str, count: int) -> list[tuple[object, ...]]:
+    """Return the longest turns of the loop: of closes, and of what costs no request."""
+    trade = msgspec.json.decode(close_answer(b"%d" % FIRST_ID), type=SmartTrade)
+    ids = range(FIRST_ID, FIRST_ID + count)
+    closing = [msgspec.structs.replace(trade, id=id) for id in ids]
+    held = Status(basic_type=StatusCode.WAITING_TARGETS)
+    open_trades = [msgspec.structs.replace(trade, id=id, status=held) for id in ids]
+    async with client_of(origin, NEVER_REACHED) as client:
+        close_many = client.smart_trades.close_many
+        await close(client, WARM_UP)
+        return [
+            (name, count, f"{await longest_turn(batch) * 1000:.2f}")
+            for name, batch in (
+                ("closes", close(client, count)),
+                ("closes, cut short by a deadline", close_many(ids, deadline=0.05)),
+                ("trades that are closing already", close_many(closing)),
+                ("trades in a plan", close_many(open_trades, order="loss", dry_run=True)),
+            )
+        ]
+
+
+async def longest_turn(batch: Coroutine[Any, Any, BatchReport]) -> float:
+    """Return the CPU seconds of the longest turn of the loop while a batch is at work."""
     longest = 0.0
     run: Any = asyncio.events.Handle._run  # noqa: SLF001 - there is no other way to time a turn
 
@@ -90,30 +117,22 @@ async def longest_turn(origin: str, count: int) -> float:
         run(handle)
         longest = max(longest, time.thread_time() - began)
 
-    async with client_of(origin, NEVER_REACHED) as client:
-        await close(client, WARM_UP)
-        gc.collect()
-        gc.freeze()
-        asyncio.events.Handle._run = timed  # type: ignore[method-assign, assignment]  # noqa: SLF001
-        try:
-            await close(client, count)
-        finally:
-            asyncio.events.Handle._run = run  # type: ignore[method-assign]  # noqa: SLF001
+    gc.collect()
+    gc.freeze()
+    asyncio.events.Handle._run = timed  # type: ignore[method-assign, assignment]  # noqa: SLF001
+    try:
+        await asyncio.create_task(batch)
+    finally:
+        asyncio.events.Handle._run = run  # type: ignore[method-assign]  # noqa: SLF001
     return longest
-
-
-def unpaced(origin: str, count: int) -> tuple[object, ...]:
-    """Return what a batch that never waits for a permit needs of memory and of the loop."""
-    turn = asyncio.run(longest_turn(origin, count))
-    kept, beside = asyncio.run(memory(origin, count))
-    return count, f"{kept:.0f}", f"{beside / 1e6:.2f}", f"{turn * 1000:.2f}"
 
 
 def main() -> None:
     """Print the tables."""
     sizes = (*SIZES, LONG) if "--long" in sys.argv else SIZES
     with serving() as origin:
-        costs = [unpaced(origin, count) for count in UNPACED_SIZES]
+        waits = [row for count in UNPACED_SIZES for row in asyncio.run(turns(origin, count))]
+        kept = [asyncio.run(memory(origin, count)) for count in UNPACED_SIZES]
         times = [asyncio.run(against_the_floor(origin, count)) for count in sizes]
     print(
         f"`close_many` under a limit of {LIMIT.requests} requests in {LIMIT.period:g} s, a twentieth of the "
@@ -122,8 +141,10 @@ def main() -> None:
         "in the last column.\n"
     )
     print(table(PACED, times, texts=0))
-    print("\nWithout a limit to wait for: what is kept, what is needed beside it, and the event loop.\n")
-    print(table(UNPACED, costs, texts=0))
+    print("\nWithout a limit to wait for: what a report keeps, and what the batch needs beside it.\n")
+    print(table(MEMORY, kept, texts=0))
+    print("\nThe longest turn of the event loop: for as long as this, nothing else in the program runs.\n")
+    print(table(TURNS, waits))
 
 
 if __name__ == "__main__":
