@@ -1,91 +1,80 @@
 """What a batch of closes takes: time beside the floor of the limit, memory, and the loop's longest turn.
 
-Run: ``python -m benchmarks.batch`` from the root of the repository. The server is another process on loopback
-that answers each close with the documented answer. The limit is 100 requests in 3 s, a twentieth of the
-published one, for 100, 500 and 1 000 closes, and 10 000 with ``--long`` (five minutes). Memory and turns of
-the loop are those of 10 000 closes without a limit to wait for. Turns are counted in CPU time of the thread:
-others on the machine do not count.
+Run: ``python -m benchmarks.batch`` (a minute and a half). The server is another process on loopback that
+answers each close with the documented answer. The limit is 100 requests in 3 s, a twentieth of the published
+one, for 100, 500 and 1 000 closes, and 10 000 with ``--long`` (five minutes more). Memory and turns of the
+loop are those of closes without a limit to wait for, the turns also of what costs no request. Turns are
+counted in CPU time of the thread: others on the machine do not count.
 """
 
 from __future__ import annotations
 
 import asyncio
 import gc
-import multiprocessing
-import re
 import sys
 import time
 import tracemalloc
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from benchmarks.pages import FIRST_ID, close_answer
+from benchmarks.server import NEVER_REACHED, serving
+from benchmarks.tables import table
 from threecommas_async import RateLimit, SmartTrade, ThreeCommas
 from threecommas_async.models.status import Status, StatusCode
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
-    from multiprocessing.connection import Connection
 
     from threecommas_async import BatchReport
 
 SIZES: Final = (100, 500, 1000)
-MANY: Final = 10_000
-FIRST: Final = 5_000_000_000
+LONG: Final = 10_000
+UNPACED_SIZES: Final = (1000, 10_000)
+WARM_UP: Final = 100
+PACED: Final = ("closes", "floor, s", "elapsed, s", "÷ floor", "over the floor, ms", "without a limit, ms")
+MEMORY: Final = ("closes", "report, bytes a trade", "beside it at most, MB")
+TURNS: Final = ("batch", "trades", "longest turn, ms CPU")
 LIMIT: Final = RateLimit(requests=100, period=3.0, lockout=15.0)
-NEVER_REACHED: Final = RateLimit(requests=1000, period=0.001, lockout=1)
-ANSWER: Final = Path(__file__).parents[1] / "tests" / "samples" / "smart_trades.close_by_market" / "201.json"
-
-
-def serve(port: Connection) -> None:
-    """Answer every close with the documented answer, for the id that was asked for."""
-    body = re.sub(rb'("id": ?)12345678\b', rb"\g<1>@@@@@@@@@@", ANSWER.read_bytes(), count=1)
-    head = f"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    answer = head.encode() + body
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                request = await reader.readuntil(b"\r\n\r\n")
-                writer.write(answer.replace(b"@@@@@@@@@@", request.split(b"/", 6)[5]))
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
-
-    async def main() -> None:
-        server = await asyncio.start_server(handle, "127.0.0.1", 0)
-        port.send(server.sockets[0].getsockname()[1])
-        await server.serve_forever()
-
-    asyncio.run(main())
 
 
 def client_of(origin: str, limit: RateLimit) -> ThreeCommas:
     """Return a client of the server."""
-    return ThreeCommas("the-key", "the-secret", mode="real", base_url=origin, limits=limit)
+    base_url = f"{origin}/public/api"
+    # With "paper" it would read each trade first, to know its account.
+    return ThreeCommas("the-key", "the-secret", mode="real", base_url=base_url, limits=limit)
 
 
 async def close(client: ThreeCommas, count: int) -> BatchReport:
     """Close this many trades, each of another id."""
-    ids = list(range(FIRST, FIRST + count))
+    ids = list(range(FIRST_ID, FIRST_ID + count))
     report = await asyncio.create_task(client.smart_trades.close_many(ids))  # Its turns alone.
     report.raise_for_failures()
     return report
 
 
-async def against_the_floor(origin: str, count: int) -> None:
-    """Print how long a batch takes under the limit."""
+async def against_the_floor(origin: str, count: int) -> tuple[object, ...]:
+    """Return how long a batch takes under the limit, and without it."""
+    async with client_of(origin, NEVER_REACHED) as client:
+        unlimited = await close(client, count)
     async with client_of(origin, LIMIT) as client:
         report = await close(client, count)
-    ratio = f"{report.elapsed / report.floor:.4f}" if report.floor else "-"
-    print(f"{count:>6} closes: {report.elapsed:8.2f} s, floor {report.floor:6.1f} s, ratio {ratio}")
+    return (
+        count,
+        f"{report.floor:.0f}",
+        f"{report.elapsed:.2f}",
+        f"{report.elapsed / report.floor:.4f}" if report.floor else "",
+        f"{(report.elapsed - report.floor) * 1000:.0f}",
+        f"{unlimited.elapsed * 1000:.0f}",
+    )
 
 
-async def memory(origin: str) -> None:
-    """Print what a batch keeps in its report, and what it needs beside it."""
+async def memory(origin: str, count: int) -> tuple[object, ...]:
+    """Return the bytes a trade that a report keeps, and the megabytes that its batch needs beside it."""
     async with client_of(origin, NEVER_REACHED) as client:
-        await close(client, 100)
-        ids = list(range(FIRST, FIRST + MANY))
+        await close(client, WARM_UP)
+        ids = list(range(FIRST_ID, FIRST_ID + count))
         gc.collect()
         tracemalloc.start()
         before, _ = tracemalloc.get_traced_memory()
@@ -93,39 +82,40 @@ async def memory(origin: str) -> None:
         gc.collect()
         after, peak = tracemalloc.get_traced_memory()
         tracemalloc.stop()
-    print(f"{MANY:>6} closes: report {(after - before) / len(report):.0f} bytes a trade,")
-    print(f"{'':>6}         beside it {(peak - after) / 1e6:.2f} MB at most")
+    return count, f"{(after - before) / len(report):.0f}", f"{(peak - after) / 1e6:.2f}"
 
 
-async def turns(origin: str) -> None:
-    """Print the CPU time of the longest turns of the loop: of closes, and of what costs no request."""
-    trade = msgspec.json.decode(ANSWER.read_bytes(), type=SmartTrade)
-    ids = range(FIRST, FIRST + MANY)
+async def turns(origin: str, count: int) -> list[tuple[object, ...]]:
+    """Return the longest turns of the loop: of closes, and of what costs no request."""
+    trade = msgspec.json.decode(close_answer(b"%d" % FIRST_ID), type=SmartTrade)
+    ids = range(FIRST_ID, FIRST_ID + count)
     closing = [msgspec.structs.replace(trade, id=id) for id in ids]
     held = Status(basic_type=StatusCode.WAITING_TARGETS)
     open_trades = [msgspec.structs.replace(trade, id=id, status=held) for id in ids]
     async with client_of(origin, NEVER_REACHED) as client:
         close_many = client.smart_trades.close_many
-        await close(client, 100)
-        for name, batch in (
-            ("closes", close(client, MANY)),
-            ("closes cut short by a deadline", close_many(ids, deadline=0.05)),
-            ("trades that are closing already", close_many(closing)),
-            ("trades in a plan", close_many(open_trades, order="loss", dry_run=True)),
-        ):
-            slow = ", ".join(f"{turn * 1e3:.2f}" for turn in sorted(await turns_of(batch))[-3:])
-            print(f"{MANY:>6} {name}: longest turns of the loop {slow} ms")
+        await close(client, WARM_UP)
+        return [
+            (name, count, f"{await longest_turn(batch) * 1000:.2f}")
+            for name, batch in (
+                ("closes", close(client, count)),
+                ("closes, cut short by a deadline", close_many(ids, deadline=0.05)),
+                ("trades that are closing already", close_many(closing)),
+                ("trades in a plan", close_many(open_trades, order="loss", dry_run=True)),
+            )
+        ]
 
 
-async def turns_of(batch: Coroutine[Any, Any, BatchReport]) -> list[float]:
-    """Return the CPU seconds of each turn of the loop while a batch is at work."""
-    turns: list[float] = []
+async def longest_turn(batch: Coroutine[Any, Any, BatchReport]) -> float:
+    """Return the CPU seconds of the longest turn of the loop while a batch is at work."""
+    longest = 0.0
     run: Any = asyncio.events.Handle._run  # noqa: SLF001 - there is no other way to time a turn
 
     def timed(handle: asyncio.Handle) -> None:
+        nonlocal longest
         began = time.thread_time()
         run(handle)
-        turns.append(time.thread_time() - began)
+        longest = max(longest, time.thread_time() - began)
 
     gc.collect()
     gc.freeze()
@@ -134,22 +124,27 @@ async def turns_of(batch: Coroutine[Any, Any, BatchReport]) -> list[float]:
         await asyncio.create_task(batch)
     finally:
         asyncio.events.Handle._run = run  # type: ignore[method-assign]  # noqa: SLF001
-    return turns
+    return longest
 
 
 def main() -> None:
-    """Print all of it."""
-    ours, theirs = multiprocessing.Pipe()
-    server = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,), daemon=True)
-    server.start()
-    try:
-        origin = f"http://127.0.0.1:{ours.recv()}/public/api"
-        asyncio.run(turns(origin))
-        asyncio.run(memory(origin))
-        for count in (*SIZES, MANY) if "--long" in sys.argv else SIZES:
-            asyncio.run(against_the_floor(origin, count))
-    finally:
-        server.terminate()
+    """Print the tables."""
+    sizes = (*SIZES, LONG) if "--long" in sys.argv else SIZES
+    with serving() as origin:
+        waits = [row for count in UNPACED_SIZES for row in asyncio.run(turns(origin, count))]
+        kept = [asyncio.run(memory(origin, count)) for count in UNPACED_SIZES]
+        times = [asyncio.run(against_the_floor(origin, count)) for count in sizes]
+    print(
+        f"`close_many` under a limit of {LIMIT.requests} requests in {LIMIT.period:g} s, a twentieth of the "
+        "published period: what is over the floor weighs twenty times as much as in a minute. The floor of "
+        f"{LIMIT.requests} closes is 0, so there is no ratio: compare with what they take without a limit, "
+        "in the last column.\n"
+    )
+    print(table(PACED, times, texts=0))
+    print("\nWithout a limit to wait for: what a report keeps, and what the batch needs beside it.\n")
+    print(table(MEMORY, kept, texts=0))
+    print("\nThe longest turn of the event loop: for as long as this, nothing else in the program runs.\n")
+    print(table(TURNS, waits))
 
 
 if __name__ == "__main__":

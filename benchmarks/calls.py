@@ -1,126 +1,238 @@
-"""What a call costs beside one that is written by hand with aiohttp, hmac and a typed msgspec decoder.
+"""What a call costs beside one that is written by hand, beside httpx and beside py3cw.
 
-Run: ``python benchmarks/calls.py``. The server is another process on loopback; the two sides take turns in
-short rounds, each with 16 calls in flight, and the CPU time of this process is compared. The request limit is
-set so that no call ever waits for it.
+Run: ``python -m benchmarks.calls`` (three minutes, needs the extra ``bench``), or with ``--headline`` the
+first table alone (a quarter of a minute, needs nothing). The server is another process on loopback. The sides
+take turns in short rounds, and what is compared is the CPU time of this process. The request limit is set so
+that no call ever waits for it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import hmac
-import multiprocessing
-import statistics
+import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack, ExitStack, closing
+from dataclasses import dataclass
+from functools import partial
+from importlib.util import find_spec
 from itertools import repeat
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
-import aiohttp
-import msgspec
-from yarl import URL
-
-from threecommas_async import RateLimit, SmartTrade, ThreeCommas
+from benchmarks.clients import Py3cw, over_aiohttp, over_httpx, this_client
+from benchmarks.pages import FIRST_ID
+from benchmarks.rounds import ratio, spread, take_turns
+from benchmarks.server import TRADES, serving
+from benchmarks.tables import table
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from multiprocessing.connection import Connection
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+    from contextlib import AbstractAsyncContextManager
 
-ROUNDS = 80
-CALLS = 320
-CONCURRENCY = 16
-TRADE = 12345678  # The one of the documented answer.
-KEY, SECRET = "the-key", "the-secret"
-ANSWER = Path(__file__).parents[1] / "tests" / "samples" / "smart_trades.close_by_market" / "201.json"
-NEVER_REACHED = RateLimit(requests=1000, period=0.001, lockout=1)
+    from benchmarks.clients import Calls
 
+Name: TypeAlias = Literal["close_by_market", "list"]
+Row: TypeAlias = tuple[object, ...]
 
-def serve(port: Connection) -> None:
-    """Answer every request with the documented answer of a close."""
-    body = ANSWER.read_bytes()
-    head = f"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    answer = head.encode() + body
+HEADLINE: Final = 16
+"""Calls in flight of the headline, which is also the concurrency of a batch."""
+HEADLINE_ROUNDS: Final = 160
+HEADLINE_CALLS: Final = 320
 
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                await reader.readuntil(b"\r\n\r\n")
-                writer.write(answer)
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
+IN_FLIGHT: Final = (1, 16, 64)
+ROUNDS: Final = 30
+THREADS: Final = 16
 
-    async def main() -> None:
-        server = await asyncio.start_server(handle, "127.0.0.1", 0)
-        port.send(server.sockets[0].getsockname()[1])
-        await server.serve_forever()
-
-    asyncio.run(main())
-
-
-async def by_hand(session: aiohttp.ClientSession, origin: str, id: int) -> SmartTrade:
-    """Close a trade with nothing but the libraries."""
-    path = f"/public/api/v2/smart_trades/{id}/close_by_market"
-    signature = hmac.new(SECRET.encode(), path.encode(), hashlib.sha256).hexdigest()
-    headers = {"Apikey": KEY, "Signature": signature, "Forced-Mode": "real"}
-    async with session.post(
-        URL(origin + path, encoded=True), headers=headers, allow_redirects=False
-    ) as response:
-        body = await response.read()
-        response.raise_for_status()
-        return DECODER.decode(body)
+BY_HAND: Final = "by hand"
+CLIENT: Final = "this client"
+HTTPX: Final = "httpx, by hand"
+PY3CW: Final = f"py3cw, {THREADS} threads"
+WAYS: Final[dict[str, Callable[[str], AbstractAsyncContextManager[Calls]]]] = {
+    BY_HAND: over_aiohttp,
+    CLIENT: this_client,
+    HTTPX: over_httpx,
+}
+CALLS: Final[dict[Name, dict[str, int]]] = {
+    "close_by_market": {BY_HAND: 320, CLIENT: 320, HTTPX: 128, PY3CW: 128},
+    "list": {BY_HAND: 64, CLIENT: 64, HTTPX: 64, PY3CW: 64},
+}
+"""Calls of a round: few where they are slow, so that rounds stay short."""
 
 
-DECODER = msgspec.json.Decoder(SmartTrade)
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What one call of a round took.
+
+    Args:
+        cpu: CPU seconds of this process.
+        wall: Seconds of the round, divided by its calls.
+    """
+
+    cpu: float
+    wall: float
 
 
-async def cpu(call: Callable[[int], Awaitable[object]]) -> float:
-    """Return the CPU seconds of one round."""
-    ids = repeat(TRADE, CALLS)
+class Stopwatch:
+    """Measures a round of so many calls."""
+
+    def __init__(self, calls: int) -> None:
+        self._calls = calls
+        self._cpu, self._wall = time.process_time(), time.perf_counter()
+
+    def stop(self) -> Usage:
+        """Return what each call took."""
+        cpu, wall = time.process_time() - self._cpu, time.perf_counter() - self._wall
+        return Usage(cpu / self._calls, wall / self._calls)
+
+
+class Loop:
+    """An event loop that is kept between rounds, with a client of each way that lives in it.
+
+    Args:
+        factory: Makes the event loop.
+        origin: Where the server is.
+        ways: Which clients.
+    """
+
+    def __init__(
+        self, factory: Callable[[], asyncio.AbstractEventLoop], origin: str, ways: Iterable[str]
+    ) -> None:
+        self._runner = asyncio.Runner(loop_factory=factory)
+        self._stack = AsyncExitStack()
+        self._clients: dict[str, Calls] = {
+            way: self._runner.run(self._stack.enter_async_context(WAYS[way](origin))) for way in ways
+        }
+
+    def round(self, way: str, name: Name, in_flight: int, calls: int) -> Usage:
+        """Make so many calls, so many at a time."""
+        client = self._clients[way]
+        call = client.list if name == "list" else partial(client.close_by_market, FIRST_ID)
+        return self._runner.run(_round(call, in_flight, calls))
+
+    def close(self) -> None:
+        """Close the clients, then the loop."""
+        with self._runner:
+            self._runner.run(self._stack.aclose())
+
+
+async def _round(call: Callable[[], Awaitable[object]], in_flight: int, calls: int) -> Usage:
+    turns = repeat(None, calls)
 
     async def work() -> None:
-        for id in ids:
-            await call(id)
+        for _ in turns:
+            await call()
 
-    began = time.process_time()
-    await asyncio.gather(*(work() for _ in range(CONCURRENCY)))
-    return time.process_time() - began
+    watch = Stopwatch(calls)
+    await asyncio.gather(*(work() for _ in range(in_flight)))
+    return watch.stop()
 
 
-async def compare(origin: str) -> list[tuple[float, float]]:
-    """Return the CPU seconds of both sides, round by round."""
-    async with (
-        aiohttp.ClientSession(
-            cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=30)
-        ) as session,
-        ThreeCommas(
-            KEY, SECRET, mode="real", base_url=f"{origin}/public/api", limits=NEVER_REACHED
-        ) as client,
-    ):
+class Threads:
+    """Threads that are kept between rounds, with a client of py3cw each."""
 
-        async def floor(id: int) -> object:
-            return await by_hand(session, origin, id)
+    def __init__(self, origin: str) -> None:
+        self._clients = [Py3cw(origin) for _ in range(THREADS)]
+        self._pool = ThreadPoolExecutor(THREADS)
 
-        rounds = [(await cpu(floor), await cpu(client.smart_trades.close_by_market)) for _ in range(ROUNDS)]
-    return rounds[ROUNDS // 10 :]
+    def round(self, name: Name, calls: int) -> Usage:
+        """Make so many calls, one in each thread at a time."""
+        turns = repeat(None, calls)
+
+        def work(client: Py3cw) -> None:
+            call = client.list if name == "list" else partial(client.close_by_market, FIRST_ID)
+            for _ in turns:
+                call()
+
+        watch = Stopwatch(calls)
+        for _ in self._pool.map(work, self._clients):
+            pass
+        return watch.stop()
+
+    def close(self) -> None:
+        """End the threads."""
+        self._pool.shutdown()
+
+
+def headline(origin: str) -> str:
+    """Return the table of the headline: a close with this client beside one by hand, on asyncio."""
+    with closing(Loop(asyncio.new_event_loop, origin, (BY_HAND, CLIENT))) as loop:
+        sides = {
+            way: partial(loop.round, way, "close_by_market", HEADLINE, HEADLINE_CALLS)
+            for way in (BY_HAND, CLIENT)
+        }
+        rounds = take_turns(sides, rounds=HEADLINE_ROUNDS, warm_up=HEADLINE_ROUNDS // 10)
+    hand, ours = ([used.cpu for used in rounds[way]] for way in (BY_HAND, CLIENT))
+    row = (
+        "`close_by_market`",
+        HEADLINE,
+        f"{spread(hand).median * 1e6:.0f}",
+        f"{spread(ours).median * 1e6:.0f}",
+        f"{ratio(ours, hand):.3f}",
+    )
+    return table(("on asyncio", "in flight", "by hand, µs CPU", "this client, µs CPU", "÷ by hand"), [row])
+
+
+def compare(name: Name, in_flight: int, made: Mapping[str, Loop], threads: Threads) -> Iterator[Row]:
+    """Give the rows of one call at one concurrency: every way, on every event loop."""
+    sides = {
+        (way, kind): partial(loop.round, way, name, in_flight, CALLS[name][way])
+        for kind, loop in made.items()
+        for way in WAYS
+    } | {(PY3CW, ""): partial(threads.round, name, CALLS[name][PY3CW])}
+    rounds = take_turns(sides, rounds=ROUNDS, warm_up=3)
+    cpu = {side: [used.cpu for used in rounds[side]] for side in rounds}
+    for (way, kind), used in rounds.items():
+        mine = cpu[way, kind]
+        yield (
+            way,
+            kind,
+            THREADS if way == PY3CW else in_flight,
+            f"{spread(mine).median * 1e6:.0f}",
+            f"{1 / spread(one.wall for one in used).median:.0f}",
+            f"{ratio(mine, cpu[BY_HAND, kind or 'asyncio']):.2f}",
+            f"{ratio(cpu[PY3CW, ''], mine):.2f}",
+        )
+
+
+def print_comparisons(origin: str) -> None:
+    """Print the tables of both calls."""
+    factories = {"asyncio": asyncio.new_event_loop}
+    if find_spec("uvloop"):  # It does not exist for Windows.
+        import uvloop
+
+        factories["uvloop"] = uvloop.new_event_loop
+    with ExitStack() as stack:
+        made = {
+            kind: stack.enter_context(closing(Loop(factory, origin, WAYS)))
+            for kind, factory in factories.items()
+        }
+        threads = stack.enter_context(closing(Threads(origin)))
+        for name in CALLS:
+            headings = (
+                *(f"`{name}`", "event loop", "in flight", "µs CPU a call", "calls/s"),
+                *("CPU ÷ floor", "calls per CPU second ÷ py3cw's"),
+            )
+            rows = [row for count in IN_FLIGHT for row in compare(name, count, made, threads)]
+            print(f"\n{table(headings, rows, texts=2)}")
 
 
 def main() -> None:
-    """Print CPU per call of both sides and their ratio."""
-    ours, theirs = multiprocessing.Pipe()
-    server = multiprocessing.get_context("spawn").Process(target=serve, args=(theirs,), daemon=True)
-    server.start()
-    try:
-        rounds = asyncio.run(compare(f"http://127.0.0.1:{ours.recv()}"))
-    finally:
-        server.terminate()
-    floor, client = (statistics.median(column) / CALLS * 1e6 for column in zip(*rounds, strict=True))
-    ratios = sorted(mine / hand for hand, mine in rounds)
-    print(f"CPU per close_by_market, {CONCURRENCY} in flight: by hand {floor:.0f} us, client {client:.0f} us")
-    print(
-        f"ratio {statistics.median(ratios):.3f} (median of {len(ratios)} interleaved pairs; quartiles "
-        f"{ratios[len(ratios) // 4]:.3f} to {ratios[3 * len(ratios) // 4]:.3f})"
-    )
+    """Print the tables."""
+    with serving() as origin:
+        print(
+            f"CPU time of this process for each call, medians of {HEADLINE_ROUNDS} interleaved rounds of "
+            f"{HEADLINE_CALLS} calls; the ratio, round by round, with its quartiles.\n"
+        )
+        print(headline(origin))
+        if "--headline" in sys.argv:
+            return
+        print(
+            f"\nEvery way, medians of {ROUNDS} interleaved rounds. A list is a page of {TRADES} SmartTrades. "
+            "The floor is the round by hand on the same event loop (of py3cw: on asyncio). py3cw has "
+            f"{THREADS} threads in every row, with a client each, and leaves the answer as dicts and texts; "
+            "the others decode it into `SmartTrade`, exact numbers and instants included."
+        )
+        print_comparisons(origin)
 
 
 if __name__ == "__main__":

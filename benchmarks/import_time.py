@@ -1,22 +1,26 @@
 """What importing the package costs beside importing the four libraries it stands on.
 
-Run: ``python benchmarks/import_time.py``. Each import has a fresh interpreter; the two kinds take turns. Both
-sides are compiled beforehand, as when installed: where bytecode is not written, the package would otherwise
-be compiled at every import and the libraries would not.
+Run: ``python -m benchmarks.import_time`` (half a minute). Each import has a fresh interpreter; the two kinds
+take turns. Both sides are compiled beforehand, as when installed: where bytecode is not written, the package
+would otherwise be compiled at every import and the libraries would not.
 """
 
 from __future__ import annotations
 
 import os
-import statistics
 import subprocess
 import sys
 import tempfile
+from functools import partial
+from typing import Final
 
-ROUNDS = 40
-DEPENDENCIES = "import aiohttp, msgspec, aiolimiter, tenacity"
-PACKAGE = "import threecommas_async"
-TIMED = "import time; began = time.perf_counter(); {}; print(time.perf_counter() - began)"
+from benchmarks.rounds import ratio, spread, take_turns
+from benchmarks.tables import table
+
+ROUNDS: Final = 40
+DEPENDENCIES: Final = "import aiohttp, msgspec, aiolimiter, tenacity"
+PACKAGE: Final = "import threecommas_async"
+TIMED: Final = "import time; began = time.perf_counter(); {}; print(time.perf_counter() - began)"
 
 
 def seconds(statement: str, environment: dict[str, str]) -> float:
@@ -32,19 +36,21 @@ def seconds(statement: str, environment: dict[str, str]) -> float:
 
 
 def main() -> None:
-    """Print the medians and the ratio of the two imports."""
+    """Print the table."""
     with tempfile.TemporaryDirectory() as compiled:
         environment = os.environ | {"PYTHONPYCACHEPREFIX": compiled, "PYTHONDONTWRITEBYTECODE": ""}
-        for statement in (DEPENDENCIES, PACKAGE):
-            seconds(statement, environment)
-        pairs = [(seconds(DEPENDENCIES, environment), seconds(PACKAGE, environment)) for _ in range(ROUNDS)]
-    dependencies, package = (statistics.median(column) for column in zip(*pairs, strict=True))
-    ratios = sorted(ours / theirs for theirs, ours in pairs)
-    print(f"dependencies {dependencies * 1000:.0f} ms, package {package * 1000:.0f} ms (medians of {ROUNDS})")
-    print(
-        f"ratio of the medians {package / dependencies:.3f}; of the pairs "
-        f"{ratios[len(ratios) // 4]:.3f} to {ratios[3 * len(ratios) // 4]:.3f} (quartiles)"
-    )
+        sides = {statement: partial(seconds, statement, environment) for statement in (DEPENDENCIES, PACKAGE)}
+        rounds = take_turns(sides, rounds=ROUNDS)
+    print(f"Time in a fresh interpreter, compiled beforehand, medians of {ROUNDS} interleaved imports.\n")
+    rows = [
+        (
+            f"`{statement}`",
+            f"{spread(took).median * 1000:.0f}",
+            f"{ratio(took, rounds[DEPENDENCIES]):.3f}",
+        )
+        for statement, took in rounds.items()
+    ]
+    print(table(("statement", "ms", "÷ dependencies"), rows))
 
 
 if __name__ == "__main__":

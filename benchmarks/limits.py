@@ -1,6 +1,6 @@
 """How closely the limiter follows the request limit, beside aiolimiter used as one would at first.
 
-Run: ``python -m benchmarks.limits`` from the root of the repository. First N calls at once through each
+Run: ``python -m benchmarks.limits`` (ten seconds). First N calls at once through each
 limiter, on a clock that jumps, against a server that counts arrivals in a strict sliding window of 100 a
 minute: the largest window, the calls refused with 429, and the time taken beside the floor of 60 s for each
 further hundred. Then what a permit costs in CPU while many wait, in real time.
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from aiolimiter import AsyncLimiter
 
+from benchmarks.tables import table
 from tests import virtual_time
 from threecommas_async import Limiter, RateLimit
 from threecommas_async.limits import GENERAL
@@ -116,19 +117,29 @@ async def cost(waiters: int) -> float:
     return statistics.median(rounds) / waiters * 1e6
 
 
+def admitted(calls: int, make: Callable[[], Permits], draw: Callable[[random.Random], float]) -> str:
+    """Return the cell of one limiter."""
+    worst, refused, elapsed = virtual_time.run(send(calls, make(), draw))
+    floor = GENERAL.floor(calls)
+    return f"{worst} · {refused} · " + (f"{elapsed / floor:.3f}" if floor else f"{elapsed:.1f} s")
+
+
 def main() -> None:
     """Print the tables."""
-    print(f"{'latency':<22} {'calls':>5}  {'limiter':<22} {'worst window':>12} {'refused':>8} {'÷ floor':>8}")
-    for latency, draw in LATENCIES.items():
-        for calls in CALLS:
-            floor = GENERAL.floor(calls)
-            for name, make in LIMITERS.items():
-                worst, refused, elapsed = virtual_time.run(send(calls, make(), draw))
-                beside = f"{elapsed / floor:8.3f}" if floor else f"{elapsed:6.1f} s"
-                print(f"{latency:<22} {calls:>5}  {name:<22} {worst:>12} {refused:>8} {beside}")
-    print()
-    for waiters in WAITERS:
-        print(f"{waiters:>6} waiting: {asyncio.run(cost(waiters)):5.2f} us of CPU a permit")
+    rows = [
+        (latency, calls, *(admitted(calls, make, draw) for make in LIMITERS.values()))
+        for latency, draw in LATENCIES.items()
+        for calls in CALLS
+    ]
+    print(
+        f"N calls at once against a server that counts arrivals in a strict sliding window of "
+        f"{GENERAL.requests} a minute, on a clock that jumps. In each cell: the largest window, the calls "
+        "refused, and the time taken ÷ the floor (in seconds where the floor is 0).\n"
+    )
+    print(table(("latency", "N", *(f"`{name}`" for name in LIMITERS)), rows))
+    print("\nWhat a permit costs while others wait, in real time:\n")
+    costs = [(waiters, f"{asyncio.run(cost(waiters)):.2f}") for waiters in WAITERS]
+    print(table(("waiting", "a permit, µs CPU"), costs, texts=0))
 
 
 if __name__ == "__main__":

