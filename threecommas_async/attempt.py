@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from typing import Any, Generic, TypeVar
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from datetime import datetime
+from msgspec import Struct
 
-    from threecommas_async.endpoints import Endpoint
+from threecommas_async.endpoints import Endpoint
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Attempt:
+class Attempt(Struct, frozen=True):
     """One attempt of a call, for those who watch a client at work.
 
     Args:
@@ -44,8 +42,7 @@ class Attempt:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Finder(Generic[T]):
+class Finder(Struct, Generic[T], frozen=True):
     """How to find out whether a call took effect whose answer was lost.
 
     Args:

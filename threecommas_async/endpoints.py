@@ -5,10 +5,13 @@ Source: the official documentation (state of 2026-05).
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from msgspec import Struct
 
 from threecommas_async.models import effects
 from threecommas_async.models.account import (
@@ -24,8 +27,6 @@ from threecommas_async.models.smart_trade import SmartTrade
 from threecommas_async.models.trade import ReduceFundsInfo, Trade
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     from threecommas_async.models.pair import Pair
 
 T = TypeVar("T")
@@ -101,8 +102,7 @@ class Endpoint(Generic[T]):
         return f"{self.method} {self.path}"
 
 
-@dataclass(frozen=True, slots=True)
-class ReadBack(Generic[T]):
+class ReadBack(Struct, Generic[T], frozen=True):
     """How to read the entity that a call acts on.
 
     Args:

@@ -17,11 +17,11 @@ import asyncio
 import math
 from bisect import insort
 from collections import deque
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from aiolimiter import AsyncLimiter
+from msgspec import Struct
 
 from threecommas_async.errors import LimitWaitError
 
@@ -29,8 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-@dataclass(frozen=True, slots=True)
-class RateLimit:
+class RateLimit(Struct, frozen=True):
     """A request limit as the server states it.
 
     Args:
@@ -85,8 +84,7 @@ _GRACE: Final = 0.5
 """Seconds by which a timer may fire late before a wait counts as longer than it was allowed to be."""
 
 
-@dataclass(frozen=True, slots=True)
-class LimitSnapshot:
+class LimitSnapshot(Struct, frozen=True):
     """How a request limit is being used at one instant, for people and for a metrics exporter.
 
     Args:

@@ -6,7 +6,6 @@ in `threecommas_async.models.rules`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import (
     MAX_EMAX,
     MIN_EMIN,
@@ -19,10 +18,11 @@ from decimal import (
 )
 from typing import TYPE_CHECKING, Final
 
-from msgspec.structs import replace
+from msgspec import Struct
+from msgspec.structs import force_setattr, replace
 
 from threecommas_async.errors import MarketRulesError
-from threecommas_async.models.leverage import LeverageBounds
+from threecommas_async.models.leverage import LeverageBounds, LeverageData
 from threecommas_async.models.order import SmartTradeOrder
 from threecommas_async.models.order_groups import OrderValue, exact
 from threecommas_async.models.pair import Pair
@@ -31,7 +31,6 @@ from threecommas_async.models.violation import RoundedNumber, RoundedOrder, Viol
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from threecommas_async.models.leverage import LeverageData
     from threecommas_async.models.market import CurrencyRates
     from threecommas_async.models.order_groups import (
         Number,
@@ -53,8 +52,7 @@ COMMISSION: Final = Decimal("0.001")
 _HUNDRED: Final = Decimal(100)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MarketRules:
+class MarketRules(Struct, frozen=True, kw_only=True):
     """What a market accepts for a pair; None is no bound, no step, or a price that is not known.
 
     Numbers are those of `CurrencyRates`. The price bands (``bidMultiplierUp`` and so on) are left out: the
@@ -109,8 +107,8 @@ class MarketRules:
     def __post_init__(self) -> None:
         for name in (*_LIMITS, "bid", "ask"):
             if (value := getattr(self, name)) is not None:
-                object.__setattr__(self, name, _positive(name, value))
-        object.__setattr__(self, "commission", exact("commission", self.commission))
+                force_setattr(self, name, _positive(name, value))
+        force_setattr(self, "commission", exact("commission", self.commission))
         if not 0 <= self.commission < 1:
             raise ValueError(f"commission must be a fraction such as 0.001, not {self.commission!s}")
         _check_leverage(self.leverage, self.pair)

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
+from msgspec import Struct
 
 from threecommas_async.models.decoding import DECODING_ERRORS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator
 
     from threecommas_async.wire import Request, Response
 
 _wanted: ContextVar[tuple[list[Response], ...]] = ContextVar("threecommas_async_recordings", default=())
 
 
-@dataclass(frozen=True, slots=True)
-class Exchange:
+class Exchange(Struct, frozen=True):
     """One request and the answer to it, without key and signature.
 
     The headers of the request are not here; where its key or its signature occurs in anything else, it is

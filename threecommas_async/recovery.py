@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 
+from msgspec import Struct
+
 from threecommas_async import errors, retry
-from threecommas_async.attempt import Finder
+from threecommas_async.attempt import Deadline, Finder
 from threecommas_async.endpoints import Replay
 from threecommas_async.models.decoding import Page
-from threecommas_async.retry import Step
+from threecommas_async.retry import History, RetryBudget, RetryPolicy, Step
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
-    from datetime import datetime
+    from collections.abc import Mapping
 
-    from threecommas_async.attempt import Deadline
     from threecommas_async.endpoints import Endpoint, ReadBack
     from threecommas_async.models.trade import Trade
-    from threecommas_async.retry import Fault, History, RetryBudget, RetryPolicy
+    from threecommas_async.retry import Fault
 
 T = TypeVar("T")
 
@@ -35,8 +36,7 @@ class Reader(Protocol):
     ) -> Awaitable[T]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Recovery(Generic[T]):
+class Recovery(Struct, Generic[T], frozen=True):
     """What follows a failed attempt of one call.
 
     Args:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Any, Final
 
+from msgspec import Struct
 from tenacity import (
     AsyncRetrying,
     RetryCallState,
@@ -14,6 +14,8 @@ from tenacity import (
     stop_before_delay,
     wait_random_exponential,
 )
+from tenacity.stop import stop_base
+from tenacity.wait import wait_base
 
 from threecommas_async import errors
 from threecommas_async.endpoints import CREATE_SMART_TRADE, Endpoint, Replay
@@ -24,10 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
-    from msgspec import Struct
-    from tenacity.stop import stop_base
-    from tenacity.wait import wait_base
-
     from threecommas_async.wire import Request
 
 _THREE_ATTEMPTS: Final = stop_after_attempt(3)
@@ -37,8 +35,7 @@ Fault = Failure | errors.APIStatusError | errors.DecodeError
 """How an attempt can end other than with a value."""
 
 
-@dataclass(frozen=True, slots=True)
-class RetryPolicy:
+class RetryPolicy(Struct, frozen=True):
     """How often and after which waits a request is sent again.
 
     Args:

@@ -8,11 +8,13 @@ them, ``update`` and ``force_start`` are not held against them, and prices move 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, InvalidOperation, localcontext
 from inspect import iscoroutinefunction
 from typing import TYPE_CHECKING, Any, Final
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from threecommas_async import errors
 from threecommas_async.attempt import loop_time
@@ -22,8 +24,6 @@ from threecommas_async.models.order_groups import Number, exact
 from threecommas_async.models.smart_trade import SmartTrade
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection
-
     import msgspec
 
     from threecommas_async.endpoints import Endpoint
@@ -42,8 +42,7 @@ _PAGE_SIZE: Final = 100
 _EXACT: Final = Context(prec=1000, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[InvalidOperation])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RiskLimits:
+class RiskLimits(Struct, frozen=True, kw_only=True):
     """What the orders of a client must stay within; None is no bound.
 
     Args:
@@ -85,9 +84,9 @@ class RiskLimits:
         if most is not None and (type(most) is not int or most < 0):
             raise ValueError(f"max_open_trades must be a whole number from 0, not {most!r}")
         for name in ("max_quote_per_order", "max_quote_per_hour"):
-            object.__setattr__(self, name, _bound(name, getattr(self, name)))
+            force_setattr(self, name, _bound(name, getattr(self, name)))
         for name in ("pairs", "accounts"):
-            object.__setattr__(self, name, _allowed(name, getattr(self, name)))
+            force_setattr(self, name, _allowed(name, getattr(self, name)))
         if self.price_of is not None and (not callable(self.price_of) or iscoroutinefunction(self.price_of)):
             raise ValueError(f"price_of must be a plain function, not {self.price_of!r}")
 
@@ -128,8 +127,7 @@ def _positive(name: str, number: Number) -> Decimal:
     return value
 
 
-@dataclass(frozen=True, slots=True)
-class Exposure:
+class Exposure(Struct, frozen=True):
     """What an order puts at stake.
 
     Args:
@@ -188,8 +186,7 @@ def worth(units: Decimal, price: Decimal | None) -> Decimal | None:
         return abs(units * price)
 
 
-@dataclass(slots=True, eq=False)
-class Reservation:
+class Reservation(Struct, eq=False):
     """The share of the bounds that one order takes.
 
     Args:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast
+
+from msgspec import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Hashable
@@ -15,17 +16,15 @@ KEPT: Final = 10_000
 """Answers that are kept unless told otherwise, the newest ones."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Kept:
+class _Kept(Struct, frozen=True):
     value: Any
     at: float
 
 
-@dataclass(slots=True)
-class _Flight(Generic[T]):
+class _Flight(Struct, Generic[T]):
     task: asyncio.Task[T]
     asker: object
-    waiting: int = field(default=0)
+    waiting: int = 0
 
 
 class SharedReads:

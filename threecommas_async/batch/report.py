@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
 from decimal import Context, Decimal, localcontext
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Self, cast
@@ -113,8 +112,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
     """Sum of the profits of those whose last answer showed them ended, in quote; None if none did."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class BatchReport:
+class BatchReport(msgspec.Struct, frozen=True):
     """What became of every item of a batch, in the order of the input; prints as a summary.
 
     Args:

@@ -6,9 +6,12 @@ import asyncio
 import logging
 import math
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
+
+from msgspec import Struct, field
+from msgspec.structs import replace
 
 from threecommas_async import errors
 from threecommas_async.batch.items import Item, in_order, rank, read_item
@@ -17,7 +20,6 @@ from threecommas_async.batch.report import BatchReport, Outcome, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
-    from datetime import datetime
 
     from threecommas_async.batch.items import ClosingOrder
     from threecommas_async.batch.predicate import Predicate
@@ -33,8 +35,7 @@ _PAUSES: Final = (2.0, 4.0, 8.0)
 _log = logging.getLogger("threecommas_async.batch")
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(Struct, frozen=True):
     """The newest trade when a sweep began: what is newer was opened meanwhile.
 
     Args:
@@ -59,8 +60,7 @@ class Mark:
         return created_at > self.created_at
 
 
-@dataclass(slots=True)
-class Survey:
+class Survey(Struct):
     """What one pass over the active trades has found.
 
     Args:

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from threecommas_async.models.order import SmartTradeOrder
+from msgspec import Struct
+
+from threecommas_async.models.order import SmartTradeOrder
 
 
-@dataclass(frozen=True, slots=True)
-class Violation:
+class Violation(Struct, frozen=True):
     """One number of an order that its market would refuse.
 
     Args:
@@ -36,8 +34,7 @@ class Violation:
         return f"{self.field}: {value} {fault} {self.bound:f} ({self.limit})"
 
 
-@dataclass(frozen=True, slots=True)
-class RoundedNumber:
+class RoundedNumber(Struct, frozen=True):
     """One number that `MarketRules.round` changed.
 
     Args:
@@ -54,8 +51,7 @@ class RoundedNumber:
         return f"{self.field}: {self.asked:f} is rounded to {self.rounded:f}"
 
 
-@dataclass(frozen=True, slots=True)
-class RoundedOrder:
+class RoundedOrder(Struct, frozen=True):
     """An order on the steps of its market.
 
     Args:
