@@ -486,3 +486,12 @@ async def test_a_trade_that_is_tried_again_is_counted_once() -> None:
         assert report.ok
         assert [done for done, _, _ in told[:3]] == [1, 2, 3]
         assert {(done, total) for done, total, _ in told[3:]} == {(3, 3)}
+
+
+@pytest.mark.parametrize("pair", ["BTC/USDT", "BTCUSDT", "USDT BTC", "USDT_BTC\n"])
+async def test_a_filter_by_what_no_pair_is_called_is_refused_and_nothing_is_sent(pair: str) -> None:
+    async with Sandbox(trades=1, limit=ROOMY) as sandbox, client_of(sandbox) as client:
+        for call in (client.smart_trades.close_all, client.smart_trades.list):
+            with pytest.raises(ValueError, match="pair must be given as QUOTE_BASE"):
+                await call(pair=pair)
+        assert sandbox.requests == 0

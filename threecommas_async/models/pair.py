@@ -72,3 +72,8 @@ class Pair(str):
     def _parts(self) -> tuple[str, str] | tuple[None, None]:
         quote, _, base = self.partition(_SEPARATOR)
         return (quote, base) if quote and base else (None, None)
+
+
+def is_pair(text: str) -> bool:
+    """Whether a text may name a pair: one word with a separator in it."""
+    return _SEPARATOR in text and text.isprintable() and " " not in text

@@ -17,6 +17,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 from threecommas_async.models.encoding import encode_body
 from threecommas_async.models.order import FundsOrder, Note, SmartTradeOrder, SmartTradeUpdate, UpdatePosition
+from threecommas_async.models.pair import is_pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,7 +106,7 @@ def _raise(what: str, faults: Iterator[Fault]) -> None:
 def _order_faults(order: SmartTradeOrder) -> Iterator[Fault]:
     if order.account_id < 1:
         yield "account_id", "give the id of an account, a positive whole number"
-    if "_" not in order.pair or not order.pair.isprintable() or " " in order.pair:
+    if not is_pair(order.pair):
         yield "pair", "give it as QUOTE_BASE, such as USDT_BTC"
     if order.instant and order.skip_enter_step:
         yield "skip_enter_step", "is for smart orders: leave it out of an instant one"

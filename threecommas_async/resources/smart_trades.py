@@ -11,6 +11,7 @@ from threecommas_async import created, endpoints
 from threecommas_async.models import rules
 from threecommas_async.models.order import FundsOrder, Note, SmartTradeOrder, SmartTradeUpdate
 from threecommas_async.models.order_groups import OrderValue, exact
+from threecommas_async.models.pair import is_pair
 from threecommas_async.resources.market_data import MarketData
 from threecommas_async.resources.order_rules import check_market_rules
 from threecommas_async.walk import PAGE_SIZE, SmartTradeWalk
@@ -106,9 +107,7 @@ class SmartTradeCalls:
         # No id and an empty text may filter nothing: a variable that is not set must not select all.
         if account_id is not None and not (_is_whole(account_id) and account_id > 0):
             raise ValueError(f"account_id must be None or a positive whole number, not {account_id!r}")
-        for name, text in (("pair", pair), ("base", base), ("quote", quote)):
-            if text is not None and not (isinstance(text, str) and text.strip()):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-                raise ValueError(f"{name} must be None or a text that is not empty, not {text!r}")
+        _check_texts(pair=pair, base=base, quote=quote)
         for name, instant in (("from_", from_), ("to", to)):
             if instant is not None and (not isinstance(instant, datetime) or instant.utcoffset() is None):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
                 raise ValueError(
@@ -552,6 +551,14 @@ def _funds(units: Number, order_type: MarketOrLimit, price: Number | None, *, va
 def _check_request(what: str, request: object, kind: type) -> None:
     if not isinstance(request, kind):
         raise ValueError(f"{what} must be a {kind.__name__}, not {request!r:.80}")
+
+
+def _check_texts(*, pair: str | None, base: str | None, quote: str | None) -> None:
+    for name, text in (("pair", pair), ("base", base), ("quote", quote)):
+        if text is not None and not (isinstance(text, str) and text.strip()):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+            raise ValueError(f"{name} must be None or a text that is not empty, not {text!r}")
+    if pair is not None and not is_pair(pair):
+        raise ValueError(f"pair must be given as QUOTE_BASE, such as USDT_BTC, not {pair!r:.80}")
 
 
 def _is_whole(value: object) -> bool:
