@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import termios
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,8 +34,14 @@ def environment(sandbox: Sandbox, **changes: str) -> dict[str, str]:
         "THREECOMMAS_API_SECRET": credentials["api_secret"],
         "THREECOMMAS_MODE": "paper",
         "THREECOMMAS_BASE_URL": credentials["base_url"],
+        "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"],
         **changes,
     }
+
+
+@pytest.fixture(autouse=True)
+def state_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 async def start(*arguments: str, env: Mapping[str, str]) -> asyncio.subprocess.Process:
@@ -137,8 +144,12 @@ async def test_credentials_are_code_3_and_a_ban_is_code_4() -> None:
 
 async def test_no_answer_is_code_1() -> None:
     with refused_port() as port:
-        url = f"http://127.0.0.1:{port}"
-        env = {"THREECOMMAS_API_KEY": "k", "THREECOMMAS_API_SECRET": "s", "THREECOMMAS_BASE_URL": url}
+        env = {
+            "THREECOMMAS_API_KEY": "k",
+            "THREECOMMAS_API_SECRET": "s",
+            "THREECOMMAS_BASE_URL": f"http://127.0.0.1:{port}",
+            "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"],
+        }
         code, _, err = await run("close", "--all", env=env)
     assert code == 1
     assert "Connect" in err
@@ -207,6 +218,7 @@ def against(server: RawServer, **changes: str) -> dict[str, str]:
         "THREECOMMAS_API_KEY": "k",
         "THREECOMMAS_API_SECRET": "s",
         "THREECOMMAS_BASE_URL": server.base_url,
+        "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"],
         **changes,
     }
 
@@ -361,3 +373,59 @@ async def test_doctor_finds_the_form_in_which_bodies_are_signed() -> None:
         code, out = await doctor(sandbox)
         assert code == 3
         assert 'json_payload="path+body"' in out
+
+
+def kept() -> Path:
+    """The file in which the commands of a test have kept what they sent."""
+    [file] = Path(os.environ["XDG_STATE_HOME"], "threecommas_async").glob("*")
+    return file
+
+
+def let_a_minute_pass(sandbox: Sandbox) -> None:
+    """Move the sandbox, and date what the commands have kept a minute back."""
+    sandbox.advance(60)
+    state = json.loads(kept().read_bytes())
+    kept().write_text(json.dumps(state | {"at": state["at"] - 60}))
+
+
+async def test_commands_within_a_minute_keep_the_request_limit_together() -> None:
+    async with Sandbox(trades=97, time_scale=1) as sandbox:
+        env = environment(sandbox)
+        assert (await run("doctor", env=env))[0] == 0
+        assert (await run("close", "--all", env=env))[0] == 0
+        first = await run("close", "--all", "--yes", "--json", "--deadline", "3", env=env)
+        assert (sandbox.refused, sandbox.requests) == (0, 100), first[2]
+        assert json.loads(first[1])["counts"] == {
+            "closing": len(sandbox.ledger),
+            "skipped": 97 - len(sandbox.ledger),
+        }
+        let_a_minute_pass(sandbox)
+        second = await run("close", "--all", "--yes", env=env)
+        assert (second[0], sandbox.refused) == (0, 0), second[2]
+        assert len(sandbox.ledger) == 97
+
+
+async def test_what_was_sent_until_ctrl_c_is_kept() -> None:
+    async with Sandbox(trades=80, limit=ROOMY, latency=(0.3, 0.3)) as sandbox:
+        process = await start("close", "--all", "--yes", env=environment(sandbox))
+        while len(sandbox.ledger) < 5:
+            await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        await asyncio.wait_for(process.communicate(), 20)
+        assert process.returncode == 130
+        assert len(json.loads(kept().read_bytes())["spent"]) == sandbox.requests
+
+
+async def test_a_lock_out_holds_for_the_next_command_too() -> None:
+    async with Sandbox(trades=1, time_scale=1) as sandbox:
+        sandbox.lock_out()
+        process = await start("close", "--all", env=environment(sandbox))
+        while not sandbox.refused:
+            await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        await asyncio.wait_for(process.communicate(), 20)
+        code, out, err = await run("doctor", env=environment(sandbox))
+        assert (code, sandbox.requests) == (1, 1), out
+        assert "nothing was sent" in out
+        assert "An earlier command was locked out" in out
+        assert "Nothing is sent for " in err

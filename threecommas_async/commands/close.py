@@ -13,6 +13,7 @@ from threecommas_async.batch.closing import OnUnfilled
 from threecommas_async.batch.items import ClosingOrder
 from threecommas_async.batch.report import BatchReport
 from threecommas_async.client import ThreeCommas
+from threecommas_async.commands import last_minute
 from threecommas_async.commands.exit_codes import ExitCode, exit_code_of
 from threecommas_async.commands.output import show, show_json, tell
 from threecommas_async.errors import ThreeCommasError
@@ -81,11 +82,20 @@ def close(options: argparse.Namespace) -> Coroutine[object, object, ExitCode]:
 
 
 async def _close(ids: list[str], filters: dict[str, Any], options: argparse.Namespace) -> ExitCode:
+    limiter = last_minute.limiter()
     try:
-        client = ThreeCommas.from_env()
+        client = ThreeCommas.from_env(limits=limiter)
     except ValueError as problem:
         tell(problem)
         return ExitCode.CREDENTIALS
+    with last_minute.kept(limiter):
+        async with client:
+            return await _close_with(client, ids, filters, options)
+
+
+async def _close_with(
+    client: ThreeCommas, ids: list[str], filters: dict[str, Any], options: argparse.Namespace
+) -> ExitCode:
     how: dict[str, Any] = {
         "order": options.order,
         "on_unfilled": options.on_unfilled,
@@ -94,22 +104,21 @@ async def _close(ids: list[str], filters: dict[str, Any], options: argparse.Name
         "wait": options.wait,
         "dry_run": not options.yes,
     }
-    async with client:
-        try:
-            with _progress(is_shown=options.yes) as on_progress:
-                trades = client.smart_trades
-                report = await (
-                    trades.close_many(ids, on_progress=on_progress, **how)
-                    if options.ids
-                    else trades.close_all(on_progress=on_progress, **filters, **how)
-                )
-        except ThreeCommasError as problem:
-            tell(problem)
-            return exit_code_of([problem])
-        except asyncio.CancelledError as cancelled:
-            if (so_far := BatchReport.of(cancelled)) is not None:
-                _print(so_far, options)
-            raise
+    try:
+        with _progress(is_shown=options.yes) as on_progress:
+            trades = client.smart_trades
+            report = await (
+                trades.close_many(ids, on_progress=on_progress, **how)
+                if options.ids
+                else trades.close_all(on_progress=on_progress, **filters, **how)
+            )
+    except ThreeCommasError as problem:
+        tell(problem)
+        return exit_code_of([problem])
+    except asyncio.CancelledError as cancelled:
+        if (so_far := BatchReport.of(cancelled)) is not None:
+            _print(so_far, options)
+        raise
     _print(report, options)
     return exit_code_of(outcome.error for outcome in report.failed)
 
