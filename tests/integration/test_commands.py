@@ -116,6 +116,8 @@ async def test_close_acts_with_yes_and_follows_to_the_end() -> None:
         (["--all", "--yes", "--dry-run"], "not allowed with"),
         (["--all", "--deadline", "0"], "deadline"),
         (["--all", "--from", "2026-01-01"], "time zone"),
+        (["--all", "--ye"], "--ye"),
+        (["--acc", "1", "--yes"], "--acc"),
     ],
 )
 async def test_a_command_line_that_cannot_be_used_is_code_2_and_sends_nothing(
