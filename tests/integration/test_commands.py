@@ -431,3 +431,23 @@ async def test_a_lock_out_holds_for_the_next_command_too() -> None:
         assert "nothing was sent" in out
         assert "An earlier command was locked out" in out
         assert "Nothing is sent for " in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--port", "{taken}"], "port {taken} cannot be listened on: "),
+        (["--port", "99999"], "port must be 0 to 65535, not 99999"),
+        (["--port", "-1"], "port must be 0 to 65535, not -1"),
+        (["--time-scale", "0"], "time_scale must be positive"),
+        (["--unreliable", "7"], "unreliable must be"),
+    ],
+)
+async def test_a_sandbox_that_cannot_be_is_one_sentence_and_code_2(arguments: list[str], said: str) -> None:
+    async with Sandbox() as sandbox:
+        taken = sandbox.base_url.split(":")[2].split("/")[0]
+        given = [argument.format(taken=taken) for argument in arguments]
+        code, out, err = await run("sandbox", *given, env={})
+    assert (code, out) == (2, "")
+    assert err.startswith(said.format(taken=taken))
+    assert err.count("\n") == 1

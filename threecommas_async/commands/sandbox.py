@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from threecommas_async.sandbox import EVERY_STATUS, Sandbox
@@ -22,14 +23,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 async def serve(options: argparse.Namespace) -> int:
-    """Serve until the task is cancelled."""
-    async with Sandbox(
+    """Serve until the task is cancelled.
+
+    Raises:
+        ValueError: There can be no such sandbox, or its port is taken.
+    """
+    sandbox = Sandbox(
         trades=options.trades,
         statuses=EVERY_STATUS,
         port=options.port,
         time_scale=options.time_scale,
         unreliable=options.unreliable,
-    ) as sandbox:
+    )
+    async with AsyncExitStack() as stack:
+        try:
+            await stack.enter_async_context(sandbox)
+        except OSError as problem:
+            raise ValueError(f"port {options.port} cannot be listened on: {problem.strerror}") from None
         credentials = sandbox.credentials()
         print(f"# The sandbox answers at {sandbox.base_url} until Ctrl-C. For another terminal:")
         print(f"export THREECOMMAS_API_KEY={credentials['api_key']}")
