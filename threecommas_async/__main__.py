@@ -69,7 +69,10 @@ def _demo(options: argparse.Namespace) -> int:
     try:
         from threecommas_async.commands import demo
     except ModuleNotFoundError as missing:
-        tell(f"The demo needs {missing.name}: pip install 'threecommas-async[demo]'")
+        tell(
+            f"The demo needs {missing.name}: pip install 'threecommas-async[demo]', or "
+            "pip install -e '.[demo]' in a copy of the source"
+        )
         return ExitCode.USAGE
     return demo.run(options.trades, real_time=options.real_time)
 

@@ -451,3 +451,21 @@ async def test_a_sandbox_that_cannot_be_is_one_sentence_and_code_2(arguments: li
     assert (code, out) == (2, "")
     assert err.startswith(said.format(taken=taken))
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("command", "shown"), [(["doctor"], "FAIL credentials"), (["close", "--all"], "")])
+async def test_an_rsa_key_without_its_extra_is_code_3(command: list[str], shown: str, tmp_path: Path) -> None:
+    """A package of that name that cannot be imported stands before the real one."""
+    (tmp_path / "cryptography.py").write_text("raise ImportError")
+    env = {
+        "PYTHONPATH": str(tmp_path),
+        "THREECOMMAS_API_KEY": "k",
+        "THREECOMMAS_RSA_KEY_FILE": str(tmp_path / "key.pem"),
+        "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"],
+    }
+    code, out, err = await run(*command, env=env)
+    assert code == 3, err
+    assert shown in out
+    assert "pip install -e '.[rsa]'" in out + err
+    assert "THREECOMMAS_API_SECRET" not in out
+    assert "Traceback" not in err

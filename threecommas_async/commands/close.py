@@ -85,7 +85,7 @@ async def _close(ids: list[str], filters: dict[str, Any], options: argparse.Name
     limiter = last_minute.limiter()
     try:
         client = ThreeCommas.from_env(limits=limiter)
-    except ValueError as problem:
+    except (ValueError, ImportError) as problem:  # An RSA key needs an extra.
         tell(problem)
         return ExitCode.CREDENTIALS
     with last_minute.kept(limiter):

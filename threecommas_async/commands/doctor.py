@@ -32,6 +32,10 @@ _NOBODYS: Final = 1
 """Id of a SmartTrade that is not the user's: the first one ever."""
 _NAMED: Final = 10
 """Accounts that are named."""
+_VARIABLES: Final = (
+    "Set THREECOMMAS_API_KEY, then THREECOMMAS_API_SECRET or THREECOMMAS_RSA_KEY_FILE, and "
+    "THREECOMMAS_MODE to real or paper (default: real)."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +82,8 @@ async def examine(options: argparse.Namespace) -> ExitCode:
     limiter = last_minute.limiter()
     try:
         client = ThreeCommas.from_env(timeout=_TIMEOUT, max_wait=last_minute.LONGEST, limits=limiter)
-    except ValueError as problem:
-        advice = (
-            "Set THREECOMMAS_API_KEY, then THREECOMMAS_API_SECRET or THREECOMMAS_RSA_KEY_FILE, and "
-            "THREECOMMAS_MODE to real or paper (default: real)."
-        )
+    except (ValueError, ImportError) as problem:  # An RSA key needs an extra.
+        advice = "" if isinstance(problem, ImportError) else _VARIABLES
         findings = [Finding("credentials", ok=False, text=str(problem), advice=advice)]
         _print(findings, is_json=options.json)
         return ExitCode.CREDENTIALS
