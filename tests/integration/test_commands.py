@@ -195,6 +195,20 @@ def _is_unread(pipe: asyncio.StreamWriter) -> bool:
     return waiting[0] > 0
 
 
+async def test_a_report_from_the_shell_names_each_trade_once_and_ends_with_the_summary() -> None:
+    async with Sandbox(trades=60, limit=ROOMY, latency=(0.3, 0.3)) as sandbox:
+        process = await start("close", "--all", "--yes", env=environment(sandbox))
+        while len(sandbox.ledger) < 5:
+            await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out = (await asyncio.wait_for(process.communicate(), 20))[0].decode()
+        assert [out.count(str(id)) for id in sandbox.exchange.trades] == [1] * 60
+        assert out.splitlines()[61].startswith("closing ")
+        assert out.splitlines()[62].startswith("skipped ")
+        assert out.splitlines()[63].startswith("total ")
+        assert len(out.splitlines()) < 70
+
+
 async def test_the_progress_bar_leaves_standard_output_alone_when_interrupted() -> None:
     terminal, slave = os.openpty()
     async with Sandbox(trades=40, limit=ROOMY, latency=(0.3, 0.3)) as sandbox:

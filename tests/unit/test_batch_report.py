@@ -71,6 +71,48 @@ def test_a_report_prints_what_matters() -> None:
     assert repr(report) == "<BatchReport of 3: 1 closed, 1 closing, 1 unknown>"
 
 
+def answered(id: int) -> errors.PermissionDeniedError:
+    return errors.PermissionDeniedError(f"POST /v2/smart_trades/{id}/close_by_market answered 403: no")
+
+
+def test_failures_of_one_kind_are_one_line_once_there_are_more_than_a_few() -> None:
+    late = errors.BatchStoppedError("the deadline of 3 s had passed")
+    report = BatchReport(
+        (
+            *(Outcome(id, Verdict.SKIPPED, error=late) for id in (1, 2)),
+            Outcome(40, Verdict.UNKNOWN, error=LOST),
+            *(Outcome(id, Verdict.SKIPPED, error=late) for id in range(3, 152)),
+            *(Outcome(id, Verdict.REFUSED, error=answered(id)) for id in (403, 404, 405, 406)),
+            *(Outcome(id, Verdict.REFUSED, SUMMARY, error=LOST) for id in (7, 8, 9)),
+            *(Outcome(None, Verdict.REFUSED, error=LOST) for _ in range(3)),
+            *(Outcome(id, Verdict.REFUSED) for id in range(500, 504)),
+            *(Outcome(None, Verdict.UNKNOWN, error=ValueError("no id")) for _ in range(4)),
+        ),
+        1.0,
+    )
+    assert str(report) == report.summary() + (
+        "\n151 skipped: the deadline of 3 s had passed (ids 1, 2, 3, …)"
+        "\n40: unknown (the connection broke)"
+        "\n4 refused: POST /v2/smart_trades/…/close_by_market answered 403: no (ids 403, 404, 405, …)"
+        "\n6 refused: the connection broke (ids 7, 8, 9)"
+        "\n4 refused (ids 500, 501, 502, …)"
+        "\n4 unknown: no id"
+    )
+    few = BatchReport(tuple(Outcome(id, Verdict.SKIPPED, error=late) for id in (1, 2, 3)), 1.0)
+    assert str(few).splitlines()[-3:] == [
+        f"{id}: skipped (the deadline of 3 s had passed)" for id in (1, 2, 3)
+    ]
+
+
+def test_the_summary_names_no_trade() -> None:
+    report = BatchReport((Outcome(1234, Verdict.CLOSED), Outcome(3456, Verdict.UNKNOWN, error=LOST)), 1.0)
+    assert report.summary().splitlines() == [
+        "closed               1",
+        "unknown              1",
+        "total                2   in 1.0 s (floor 0 s), 0 requests, 0 of them repeated, 0 x 429",
+    ]
+
+
 def test_a_report_is_json() -> None:
     outcomes = (Outcome(1, Verdict.CLOSED, SUMMARY), Outcome(3, Verdict.UNKNOWN, error=LOST))
     report = BatchReport(outcomes, elapsed=1.5, requests=4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import dataclass
 from decimal import Context, Decimal, localcontext
@@ -49,6 +50,8 @@ class Verdict(StrEnum):
 
 _FAILURES: Final = frozenset({Verdict.REFUSED, Verdict.UNKNOWN, Verdict.SKIPPED})
 _NOTHING: Final = Decimal(0)
+_FEW: Final = 3
+"""Failures of the same verdict and reason that have a line each; of more than that, those that are named."""
 _EXACT: Final = 200
 """Digits that hold any sum of amounts of answers."""
 _ENDED_HERE: Final = frozenset({Verdict.CLOSING, Verdict.CLOSED, Verdict.CANCELLED})
@@ -115,7 +118,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class BatchReport:
-    """What became of every item of a batch, in the order of the input; prints as a summary.
+    """What became of every item of a batch, in the order of the input; prints as a summary and what failed.
 
     Args:
         outcomes: One for each item of the input.
@@ -236,7 +239,8 @@ class BatchReport:
         counts = ", ".join(f"{count} {verdict}" for verdict, count in self.counts.items())
         return f"<BatchReport of {len(self)}: {counts or 'nothing'}>"
 
-    def __str__(self) -> str:
+    def summary(self) -> str:
+        """Return what all of it comes to, in a few lines that name no trade of the input."""
         counts = self.counts
         lines = [f"{verdict:<15} {counts[verdict]:>6}" for verdict in Verdict if verdict in counts]
         if self.dry_run:
@@ -249,7 +253,10 @@ class BatchReport:
         lines += map(_total, self.totals)
         if self.opened:
             lines.append(f"opened meanwhile and left alone: {', '.join(map(str, self.opened))}")
-        return "\n".join([*lines, *map(str, self.failed)])
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return "\n".join([self.summary(), *_grouped(self.failed)])
 
 
 def lighten(error: Exception) -> Exception:
@@ -321,6 +328,22 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
         _shown(trade.profit) if trade and trade.profit is not None else "",
         outcome.reason if outcome.error else "",
     )
+
+
+def _grouped(outcomes: Iterable[Outcome]) -> Iterator[str]:
+    """Yield a line for each outcome, or one for all of the same verdict and reason."""
+    groups: dict[tuple[Verdict, str], list[Outcome]] = {}
+    for outcome in outcomes:
+        # The texts of refusals hold the path, with the id in it.
+        reason = re.sub(rf"/{outcome.id}\b", "/…", outcome.reason) if outcome.error else ""
+        groups.setdefault((outcome.verdict, reason), []).append(outcome)
+    for (verdict, reason), members in groups.items():
+        if len(members) <= _FEW:
+            yield from map(str, members)
+            continue
+        ids = [str(outcome.id) for outcome in members if outcome.id is not None]
+        named = f" (ids {', '.join([*ids[:_FEW], *('…' for _ in ids[_FEW : _FEW + 1])])})" if ids else ""
+        yield f"{len(members)} {verdict}" + (f": {reason}" if reason else "") + named
 
 
 def _total(total: Totals) -> str:

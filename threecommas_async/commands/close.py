@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 
 from threecommas_async.batch.closing import OnUnfilled
 from threecommas_async.batch.items import ClosingOrder
-from threecommas_async.batch.report import BatchReport
+from threecommas_async.batch.report import BatchReport, Verdict
 from threecommas_async.client import ThreeCommas
 from threecommas_async.commands import last_minute
 from threecommas_async.commands.exit_codes import ExitCode, exit_code_of
@@ -135,7 +135,7 @@ def _print(report: BatchReport, options: argparse.Namespace) -> None:
         return
     if len(report):
         show(report.table())
-    show(str(report))
+    show(report.summary())
     if not len(report) and not options.ids:
         tell("No open trade fits. A filter is what 3Commas writes: --pair USDT_BTC.")
     elif report.dry_run:
@@ -164,7 +164,8 @@ def _progress(*, is_shown: bool) -> Generator[OnProgress | None, None, None]:
 
 
 def _tell(done: int, total: int | None, outcome: Outcome) -> None:
-    if done % _EVERY == 0 or done == total or not outcome.ok:
+    is_failure = not outcome.ok and outcome.verdict is not Verdict.SKIPPED  # Of those there can be many.
+    if done % _EVERY == 0 or done == total or is_failure:
         tell(f"{done}/{total or '?'} {outcome}")
 
 
