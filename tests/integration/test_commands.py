@@ -275,7 +275,8 @@ async def test_standard_error_that_nobody_reads_costs_neither_report_nor_exit_co
     async with Sandbox(trades=60, limit=ROOMY) as sandbox:
         planned, plan = await run_in_shell("--all")
         assert (planned, b"would_close" in plan) == (0, True)
-        assert await run_in_shell("--all --json", THREECOMMAS_API_SECRET="wrong") == (3, b"")
+        refused, reason = await run_in_shell("--all --json", THREECOMMAS_API_SECRET="wrong")
+        assert (refused, json.loads(reason)["error"]) == (3, "AuthenticationError")
         # The client warns of a write on a paper account.
         code, out = await run_in_shell("--all --yes --json", THREECOMMAS_MODE="real")
         assert json.loads(out)["counts"] == {"closing": len(sandbox.ledger)}
@@ -483,3 +484,31 @@ async def test_an_rsa_key_without_its_extra_is_code_3(command: list[str], shown:
     assert "pip install -e '.[rsa]'" in out + err
     assert "THREECOMMAS_API_SECRET" not in out
     assert "Traceback" not in err
+
+
+async def test_close_tells_in_json_why_it_could_not_begin() -> None:
+    async with Sandbox(trades=1, limit=ROOMY) as sandbox:
+        missing = await run("close", "--all", "--json", env={})
+        assert missing[0] == 3
+        assert json.loads(missing[1]) == {
+            "ok": False,
+            "error": "ValueError",
+            "reason": "THREECOMMAS_API_KEY is not set",
+        }
+        odd = {
+            "THREECOMMAS_API_KEY": "k",
+            "THREECOMMAS_RSA_KEY_FILE": "/there is no \udcff",
+            "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"],
+        }
+        for command in (["close", "--all"], ["doctor"]):
+            code, out, _ = await run(*command, "--json", env=odd)
+            assert (code, "/there is no" in str(json.loads(out))) == (3, True)
+        wrong = await run("close", "--all", "--json", env=environment(sandbox, THREECOMMAS_API_SECRET="no"))
+        assert wrong[0] == 3
+        told = json.loads(wrong[1])
+        assert (told["ok"], told["error"]) == (False, "AuthenticationError")
+        assert "answered 401" in told["reason"]
+        assert wrong[2].strip() == told["reason"]
+        sandbox.ban()
+        banned = await run("close", "--all", "--json", env=environment(sandbox))
+        assert (banned[0], json.loads(banned[1])["error"]) == (4, "BannedError")

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, get_args
 
+import msgspec
+
 from threecommas_async.batch.closing import OnUnfilled
 from threecommas_async.batch.items import ClosingOrder
 from threecommas_async.batch.report import BatchReport, Verdict
@@ -17,6 +19,7 @@ from threecommas_async.commands import last_minute
 from threecommas_async.commands.exit_codes import ExitCode, exit_code_of
 from threecommas_async.commands.output import show, show_json, tell
 from threecommas_async.errors import ThreeCommasError
+from threecommas_async.models.text import printable
 from threecommas_async.resources.smart_trades import Kind
 
 if TYPE_CHECKING:
@@ -64,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--concurrency", type=int, default=16, help="calls in flight at most (default 16)")
     parser.add_argument("--deadline", type=float, metavar="SECONDS", help="send nothing more after that")
     parser.add_argument("--wait", action="store_true", help="follow the trades to their end")
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON, or why there is none")
 
 
 def close(options: argparse.Namespace) -> Coroutine[object, object, ExitCode]:
@@ -86,7 +89,7 @@ async def _close(ids: list[str], filters: dict[str, Any], options: argparse.Name
     try:
         client = ThreeCommas.from_env(limits=limiter)
     except (ValueError, ImportError) as problem:  # An RSA key needs an extra.
-        tell(problem)
+        _print_problem(problem, options)
         return ExitCode.CREDENTIALS
     with last_minute.kept(limiter):
         async with client:
@@ -113,7 +116,7 @@ async def _close_with(
                 else trades.close_all(on_progress=on_progress, **filters, **how)
             )
     except ThreeCommasError as problem:
-        tell(problem)
+        _print_problem(problem, options)
         return exit_code_of([problem])
     except asyncio.CancelledError as cancelled:
         if (so_far := BatchReport.of(cancelled)) is not None:
@@ -127,6 +130,14 @@ def _from_standard_input() -> list[str]:
     if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] - it is where a shell closed it
         raise ValueError("standard input is closed: there are no ids in it")
     return sys.stdin.read().split()
+
+
+def _print_problem(problem: Exception, options: argparse.Namespace) -> None:
+    """Say why there is no report."""
+    if options.json:
+        told = {"ok": False, "error": type(problem).__name__, "reason": printable(str(problem))}
+        show_json(msgspec.json.encode(told))
+    tell(problem)
 
 
 def _print(report: BatchReport, options: argparse.Namespace) -> None:

@@ -61,7 +61,7 @@ class Finding:
         return {
             "check": self.check,
             "ok": self.ok,
-            "text": self.text,
+            "text": printable(self.text),
             "advice": self.advice,
             "error": None if self.error is None else type(self.error).__name__,
         }
