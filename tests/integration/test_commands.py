@@ -10,19 +10,21 @@ import os
 import signal
 import sys
 import termios
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.raw_server import RawServer, answer, refused_port
+from threecommas_async.client import ThreeCommas
 from threecommas_async.endpoints import Permission
 from threecommas_async.limits import RateLimit
 from threecommas_async.sandbox import Sandbox
 from threecommas_async.sandbox.keys import Grant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncGenerator, Mapping
 
 ROOMY = RateLimit(requests=5000, period=60.0, lockout=300.0)
 
@@ -512,3 +514,50 @@ async def test_close_tells_in_json_why_it_could_not_begin() -> None:
         sandbox.ban()
         banned = await run("close", "--all", "--json", env=environment(sandbox))
         assert (banned[0], json.loads(banned[1])["error"]) == (4, "BannedError")
+
+
+@asynccontextmanager
+async def serving(*arguments: str) -> AsyncGenerator[dict[str, str]]:
+    """Run a sandbox from the shell; yield the environment that it prints."""
+    process = await start("sandbox", *arguments, env={})
+    env = {"XDG_STATE_HOME": os.environ["XDG_STATE_HOME"]}
+    assert process.stdout is not None
+    while "THREECOMMAS_BASE_URL" not in env:
+        line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
+        assert line, "it ended"
+        name, _, value = line.removeprefix("export ").strip().partition("=")
+        env |= {name: value} if line.startswith("export ") else {}
+    try:
+        yield env
+    finally:
+        process.send_signal(signal.SIGINT)
+        await asyncio.wait_for(process.communicate(), 20)
+
+
+def client_of(env: Mapping[str, str]) -> ThreeCommas:
+    return ThreeCommas(
+        env["THREECOMMAS_API_KEY"],
+        env["THREECOMMAS_API_SECRET"],
+        mode="paper",
+        base_url=env["THREECOMMAS_BASE_URL"],
+    )
+
+
+async def test_the_key_of_a_sandbox_from_the_shell_may_do_what_it_is_told() -> None:
+    async with serving("--permissions", "SMART_TRADES_READ", "ACCOUNTS_READ") as env:
+        code, out, _ = await run("doctor", env=env)
+        assert code == 1
+        assert "ok   key" in out
+        assert "give it SMART_TRADES_WRITE" in out
+        assert "ok   accounts" in out
+    wrong = await run("sandbox", "--permissions", "EVERYTHING", env={})
+    assert wrong[0] == 2
+    assert "SMART_TRADES_WRITE" in wrong[2]
+
+
+@pytest.mark.parametrize("walks", [True, False])
+async def test_the_prices_of_a_sandbox_from_the_shell_walk_if_told_to(walks: bool) -> None:
+    arguments = ["--time-scale", "1000", *(["--walk"] if walks else [])]
+    async with serving(*arguments) as env, client_of(env) as client:
+        rates = [await client.market_data.currency_rates("binance", "USDT_BTC", max_age=0) for _ in range(40)]
+        assert (len({rate.last for rate in rates}) > 1) == walks

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from threecommas_async.sandbox import EVERY_STATUS, Sandbox
+from threecommas_async.endpoints import Permission
+from threecommas_async.sandbox import EVERY_STATUS, Sandbox, Walk
 
 if TYPE_CHECKING:
     import argparse
+
+_PERMISSIONS: Final = [name.value for name in Permission if name is not Permission.NONE]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,6 +23,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--time-scale", type=float, default=1.0, help="simulated seconds in a real one (default 1)"
     )
     parser.add_argument("--unreliable", type=float, default=0.0, help="share of requests that suffer a fault")
+    parser.add_argument(
+        "--walk", action="store_true", help="let prices move at random, the same way each time (default: not)"
+    )
+    parser.add_argument(
+        "--permissions",
+        nargs="*",
+        choices=_PERMISSIONS,
+        default=_PERMISSIONS,
+        metavar="PERMISSION",
+        help=f"what the key may do, of {', '.join(_PERMISSIONS)} (default: all)",
+    )
 
 
 async def serve(options: argparse.Namespace) -> int:
@@ -34,6 +48,8 @@ async def serve(options: argparse.Namespace) -> int:
         port=options.port,
         time_scale=options.time_scale,
         unreliable=options.unreliable,
+        walk=Walk() if options.walk else None,
+        permissions=[Permission(name) for name in options.permissions],
     )
     async with AsyncExitStack() as stack:
         try:
