@@ -58,7 +58,7 @@ def test_a_report_prints_what_matters() -> None:
         "closed               1",
         "unknown              1",
         "total                3   in 61.2 s (floor 60 s), 104 requests, 3 of them repeated, 1 x 429",
-        "USDT_DOGE: 1 trades, 15.000 DOGE for 4.5 USDT, realised -0.25 USDT",
+        "USDT_DOGE: 1 trade, 15.000 DOGE for 4.5 USDT, realised -0.25 USDT",
         "opened meanwhile and left alone: 8, 9",
         "3: unknown (the connection broke)",
     ]
@@ -102,6 +102,14 @@ def test_failures_of_one_kind_are_one_line_once_there_are_more_than_a_few() -> N
     assert str(few).splitlines()[-3:] == [
         f"{id}: skipped (the deadline of 3 s had passed)" for id in (1, 2, 3)
     ]
+
+
+def test_one_is_no_plural() -> None:
+    def told(requests: int) -> str:
+        return BatchReport((Outcome(1, Verdict.CLOSED),), 1.0, requests=requests).summary()
+
+    assert "(floor 0 s), 1 request, 0 of them" in told(1)
+    assert "(floor 0 s), 2 requests, 0 of them" in told(2)
 
 
 def test_the_summary_names_no_trade() -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from threecommas_async import errors
 from threecommas_async.models.summary import TradeSummary
-from threecommas_async.models.text import printable
+from threecommas_async.models.text import counted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -248,7 +248,8 @@ class BatchReport:
         else:
             lines.append(
                 f"{'total':<15} {len(self):>6}   in {self.elapsed:.1f} s (floor {self.floor:.0f} s), "
-                f"{self.requests} requests, {self.retries} of them repeated, {self.rate_limited} x 429"
+                f"{counted(self.requests, 'request')}, {self.retries} of them repeated, "
+                f"{self.rate_limited} x 429"
             )
         lines += map(_total, self.totals)
         if self.opened:
@@ -351,4 +352,4 @@ def _total(total: Totals) -> str:
     quote, _, base = pair.partition("_")
     profit = "" if total.realised_profit is None else f", realised {_shown(total.realised_profit)} {quote}"
     amounts = f"{_shown(total.base)} {base} for {_shown(total.quote)} {quote}"
-    return f"{pair or 'no pair'}: {total.trades} trades, {amounts}{profit}"
+    return f"{pair or 'no pair'}: {counted(total.trades, 'trade')}, {amounts}{profit}"
