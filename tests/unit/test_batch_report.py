@@ -6,7 +6,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from threecommas_async import errors
+from threecommas_async import endpoints, errors
 from threecommas_async.batch import BatchReport, Outcome, Totals, Verdict
 from threecommas_async.batch.report import lighten
 from threecommas_async.models.status import StatusCode
@@ -110,6 +110,33 @@ def test_one_is_no_plural() -> None:
 
     assert "(floor 0 s), 1 request, 0 of them" in told(1)
     assert "(floor 0 s), 2 requests, 0 of them" in told(2)
+
+
+CLOSE_REFUSED = errors.InvalidRequestError("answered 422: no", endpoint=endpoints.CLOSE_BY_MARKET)
+UNFILLED = msgspec.structs.replace(SUMMARY, is_unfilled=True, is_filled=False)
+
+
+@pytest.mark.parametrize(
+    ("trade", "error", "hint"),
+    [
+        (UNFILLED, CLOSE_REFUSED, "; the entry is not filled: cancel is the call"),
+        (SUMMARY, CLOSE_REFUSED, ""),
+        (None, CLOSE_REFUSED, ""),
+        (UNFILLED, errors.InvalidRequestError("answered 422: no", endpoint=endpoints.CANCEL_SMART_TRADE), ""),
+        (UNFILLED, errors.ThreeCommasError("answered 422: no"), ""),
+        (UNFILLED, errors.AuthenticationError("answered 422: no", endpoint=endpoints.CLOSE_BY_MARKET), ""),
+    ],
+)
+def test_a_close_that_is_refused_because_nothing_is_filled_names_the_call_for_it(
+    trade: TradeSummary | None, error: errors.ThreeCommasError, hint: str
+) -> None:
+    outcome = Outcome(1, Verdict.REFUSED, trade, error)
+    assert outcome.reason == "answered 422: no" + hint
+    assert outcome.to_dict()["reason"] == outcome.reason
+    assert outcome.reason in str(outcome)
+    assert outcome.reason in BatchReport((outcome,), 1.0).table()
+    assert pickle.loads(pickle.dumps(outcome)).reason == outcome.reason
+    assert str(error) == "answered 422: no"
 
 
 def test_the_summary_names_no_trade() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 import msgspec
 
-from threecommas_async import errors
+from threecommas_async import endpoints, errors
 from threecommas_async.models.summary import TradeSummary
 from threecommas_async.models.text import counted, printable
 
@@ -50,6 +50,7 @@ class Verdict(StrEnum):
 
 _FAILURES: Final = frozenset({Verdict.REFUSED, Verdict.UNKNOWN, Verdict.SKIPPED})
 _NOTHING: Final = Decimal(0)
+_CANCEL_IT: Final = "; the entry is not filled: cancel is the call"
 _FEW: Final = 3
 """Failures of the same verdict and reason that have a line each; of more than that, those that are named."""
 _EXACT: Final = 200
@@ -82,8 +83,16 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     def reason(self) -> str:
         """Why, in one line: the error, or else the state of the trade; empty where neither is known."""
         if self.error is not None:
-            return " ".join(printable(str(self.error)).split()) or type(self.error).__name__
+            told = " ".join(printable(str(self.error)).split()) or type(self.error).__name__
+            return told + _CANCEL_IT if self._was_unfilled(self.error) else told
         return printable(self.trade.status.value) if self.trade else ""
+
+    def _was_unfilled(self, error: Exception) -> bool:
+        """Whether a close was refused because there is nothing to close."""
+        if not isinstance(error, errors.InvalidRequestError | errors.PermissionDeniedError):
+            return False
+        is_close = error.endpoint is endpoints.CLOSE_BY_MARKET
+        return is_close and self.trade is not None and self.trade.is_unfilled
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain dicts, texts and numbers; amounts are texts, exactly as they are."""
