@@ -22,7 +22,7 @@ async def main(account_id: int) -> int:
             print(BatchReport.of(cancelled))
             raise
     print(report.table())
-    print(report)
+    print(report.summary())
     return 0 if report.ok else 1
 
 

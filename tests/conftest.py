@@ -42,12 +42,13 @@ class _MockedResponse(ClientResponse):
 
 
 @pytest.fixture(autouse=True, scope="session")
-def surroundings() -> Iterator[None]:
-    """Mend aioresponses, and keep the credentials of whoever runs the tests out of them."""
+def surroundings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Mend aioresponses, and keep the credentials and the files of whoever runs the tests out of them."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(aioresponses.core, "ClientResponse", _MockedResponse)
         for name in ("API_KEY", "API_SECRET", "RSA_KEY_FILE", "MODE", "BASE_URL"):
             patch.delenv(f"THREECOMMAS_{name}", raising=False)
+        patch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state")))
         yield
 
 

@@ -150,7 +150,8 @@ class Shell:
         return out.decode()
 
     async def _start(self, arguments: list[str]) -> asyncio.subprocess.Process:
-        environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+        environment = {name: os.environ[name] for name in ("PATH", "XDG_STATE_HOME")}
+        environment |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
         return await asyncio.create_subprocess_exec(
             *(sys.executable, "-W", "error", *arguments),
             cwd=ROOT,

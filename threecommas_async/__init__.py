@@ -35,7 +35,16 @@ from threecommas_async.errors import (
     TransportError,
     WaitTimeoutError,
 )
-from threecommas_async.limits import EXPERT, PRO, STARTER, Limiter, LimitSnapshot, Pacer, RateLimit
+from threecommas_async.limits import (
+    EXPERT,
+    PRO,
+    STARTER,
+    Limiter,
+    LimitSnapshot,
+    Pacer,
+    RateLimit,
+    WindowState,
+)
 from threecommas_async.market_rules import MarketRules
 from threecommas_async.models.account import (
     ActiveEntities,
@@ -226,6 +235,7 @@ __all__ = [
     "Verdict",
     "Violation",
     "WaitTimeoutError",
+    "WindowState",
     "stop_loss",
     "take_profit",
     "target",

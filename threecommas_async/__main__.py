@@ -47,14 +47,17 @@ async def _until_told(work: Coroutine[object, object, int]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m threecommas_async")
+    # An option has one spelling: a slip such as --ye must not close anything.
+    parser = argparse.ArgumentParser(prog="python -m threecommas_async", allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", required=True)
-    close.add_arguments(commands.add_parser("close", help="close SmartTrades, or print what would be closed"))
-    doctor.add_arguments(
-        commands.add_parser("doctor", help="check credentials, permissions, mode and limits")
-    )
-    sandbox.add_arguments(commands.add_parser("sandbox", help="run the embedded sandbox until Ctrl-C"))
-    demo = commands.add_parser("demo", help="close many SmartTrades in the embedded sandbox")
+
+    def command(name: str, purpose: str) -> argparse.ArgumentParser:
+        return commands.add_parser(name, help=purpose, allow_abbrev=False)
+
+    close.add_arguments(command("close", "close SmartTrades, or print what would be closed"))
+    doctor.add_arguments(command("doctor", "check credentials, permissions, mode and limits"))
+    sandbox.add_arguments(command("sandbox", "run the embedded sandbox until Ctrl-C"))
+    demo = command("demo", "close many SmartTrades in the embedded sandbox")
     demo.add_argument("--trades", type=int, default=250, help="open trades to begin with (default 250)")
     demo.add_argument(
         "--real-time", action="store_true", help="keep the published minute instead of three seconds"
@@ -66,7 +69,10 @@ def _demo(options: argparse.Namespace) -> int:
     try:
         from threecommas_async.commands import demo
     except ModuleNotFoundError as missing:
-        tell(f"The demo needs {missing.name}: pip install 'threecommas-async[demo]'")
+        tell(
+            f"The demo needs {missing.name}: pip install 'threecommas-async[demo]', or "
+            "pip install -e '.[demo]' in a copy of the source"
+        )
         return ExitCode.USAGE
     return demo.run(options.trades, real_time=options.real_time)
 

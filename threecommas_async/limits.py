@@ -17,16 +17,22 @@ import asyncio
 import math
 from bisect import insort
 from collections import deque
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from aiolimiter import AsyncLimiter
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from threecommas_async.errors import LimitWaitError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+def _is_number(seconds: object) -> bool:
+    return isinstance(seconds, int | float) and not isinstance(seconds, bool) and math.isfinite(seconds)
 
 
 class RateLimit(Struct, frozen=True):
@@ -49,8 +55,7 @@ class RateLimit(Struct, frozen=True):
         if isinstance(self.requests, bool) or not isinstance(self.requests, int) or self.requests < 1:  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
             raise ValueError(f"requests must be a whole number of at least 1, not {self.requests!r}")
         for name, seconds in (("period", self.period), ("lockout", self.lockout)):
-            is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-            if not (is_number and math.isfinite(seconds) and seconds > 0):
+            if not (_is_number(seconds) and seconds > 0):
                 raise ValueError(f"{name} must be a positive number of seconds, not {seconds!r}")
 
     def floor(self, calls: int) -> float:
@@ -107,6 +112,42 @@ class LimitSnapshot(Struct, frozen=True):
     paused_until: datetime | None
 
 
+class WindowState(Struct, frozen=True):
+    """What a limiter knows of the server's window, for the one that goes on in its place after a restart.
+
+    Args:
+        spent: Seconds until each request that was sent leaves the window, in any order.
+        paused: Seconds until the pause after a 429 ends; 0 if it is over and no request has been answered
+            since; None outside of one.
+
+    Raises:
+        ValueError: Something is not a finite number of seconds from 0.
+    """
+
+    spent: Sequence[float] = ()
+    paused: float | None = None
+
+    def __post_init__(self) -> None:
+        paused = 0.0 if self.paused is None else self.paused
+        for name, seconds in (("paused", paused), *(("spent", each) for each in self.spent)):
+            if not (_is_number(seconds) and seconds >= 0):
+                raise ValueError(f"{name} must be finite numbers of seconds from 0, not {seconds!r}")
+        force_setattr(self, "spent", tuple(sorted(self.spent)))
+
+    def later(self, seconds: float) -> WindowState:
+        """Return the state after this many seconds in which nothing was sent.
+
+        Raises:
+            ValueError: ``seconds`` is no finite number from 0.
+        """
+        if not (_is_number(seconds) and seconds >= 0):
+            raise ValueError(f"seconds must be a finite number from 0, not {seconds!r}")
+        return WindowState(
+            spent=[left - seconds for left in self.spent if left > seconds],
+            paused=None if self.paused is None else max(0.0, self.paused - seconds),
+        )
+
+
 @runtime_checkable
 class Pacer(Protocol):
     """What hands out permits to send: `Limiter`, or one that several processes share."""
@@ -142,9 +183,11 @@ class Limiter:
     Args:
         limit: The limit to keep.
         reserve: How many of its requests are for exits alone; None is a tenth, rounded down.
+        state: What is in the window already, counted from the first use; None is nothing. Of more requests
+            than the limit has, the latest ones count.
 
     Raises:
-        ValueError: ``reserve`` is negative or leaves nothing.
+        ValueError: ``reserve`` is negative or leaves nothing, or ``state`` does not fit the limit.
     """
 
     __slots__ = (
@@ -162,23 +205,28 @@ class Limiter:
         "limit",
     )
 
-    def __init__(self, limit: RateLimit = GENERAL, *, reserve: int | None = None) -> None:
+    def __init__(
+        self, limit: RateLimit = GENERAL, *, reserve: int | None = None, state: WindowState | None = None
+    ) -> None:
         if not isinstance(limit, RateLimit):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
             raise ValueError(f"limit must be a RateLimit, not {limit!r}")
         self.limit: RateLimit = limit
         self._reserve = limit.requests // 10 if reserve is None else reserve
         if type(self._reserve) is not int or not 0 <= self._reserve < limit.requests:
             raise ValueError(f"reserve must be 0 to {limit.requests - 1}, not {reserve!r}")
+        state = self._check(WindowState() if state is None else state)
+        spent = state.spent[-limit.requests :]
         # When each slot that is not in flight is free; they come back in that order, the first at the left.
-        self._free_at = deque([-math.inf] * limit.requests)
+        # Before the first use instants are counted from it.
+        self._free_at = deque([-math.inf] * (limit.requests - len(spent)) + list(spent))
         self._changed = asyncio.Event()
         # Reads, and exits: the head of each queue waits for time to pass, the others wait for the head.
         self._queues: tuple[deque[asyncio.Future[bool]], ...] = (deque(), deque())
         self._has_head = [False, False]
         self._waiting = [0, 0]
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._paused_until = -math.inf
-        self._probing = self._probe_is_out = False
+        self._paused_until = -math.inf if state.paused is None else state.paused
+        self._probing, self._probe_is_out = state.paused is not None, False
         self._stale = 0  # Requests in flight that left before the pause.
 
     async def acquire(self, *, is_exit: bool = False, max_wait: float | None = None) -> None:
@@ -221,9 +269,7 @@ class Limiter:
         Args:
             answered: The request was answered, and not by a 429: a limit that was exceeded is so no longer.
         """
-        free_at = self._now() + self.limit.period
-        if not answered:
-            free_at += self.limit.period * _LATE
+        free_at = self._now() + (self.limit.period if answered else self._longest)
         if self._free_at and free_at < self._free_at[-1]:
             insort(self._free_at, free_at)
         else:
@@ -246,7 +292,8 @@ class Limiter:
         """
         if not 0 < seconds <= _LONGEST_PAUSE:
             raise ValueError(f"a pause must be a positive number of seconds up to 31 days, not {seconds!r}")
-        self._paused_until = max(self._paused_until, self._now() + seconds)
+        until = self._now() + seconds
+        self._paused_until = max(self._paused_until, until)
         self._probing, self._probe_is_out = True, False
         self._stale = self.limit.requests - len(self._free_at)
         self._changed.set()
@@ -281,8 +328,41 @@ class Limiter:
             paused_until=instant(self._paused_until),
         )
 
+    def state(self) -> WindowState:
+        """Return what is in the window now, for a limiter that begins with it after a restart.
+
+        What is in flight counts as if it had been given up now.
+        """
+        now = self._now()
+        in_flight = [self._longest] * (self.limit.requests - len(self._free_at))
+        return WindowState(
+            spent=[min(at - now, self._longest) for at in self._free_at if at > now] + in_flight,
+            paused=max(0.0, self._paused_until - now) if self._probing else None,
+        )
+
     async def close(self) -> None:
         """Do nothing: there is nothing to give up."""
+
+    def _check(self, state: WindowState) -> WindowState:
+        """Return a state to begin with, if it can be one.
+
+        Raises:
+            ValueError: It cannot.
+        """
+        if not isinstance(state, WindowState):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+            raise ValueError(f"state must be a WindowState, not {state!r}")
+        if state.spent and state.spent[-1] > self._longest:
+            raise ValueError(
+                f"a request leaves the window within {self._longest:g} s, not {state.spent[-1]!r}"
+            )
+        if state.paused is not None and state.paused > _LONGEST_PAUSE:
+            raise ValueError(f"a pause ends within 31 days, not in {state.paused!r} s")
+        return state
+
+    @property
+    def _longest(self) -> float:
+        """Seconds for which a request is in the window whose answer has not come."""
+        return self.limit.period * (1 + _LATE)
 
     async def _queue(self, is_exit: bool) -> None:
         self._waiting[is_exit] += 1
@@ -360,4 +440,7 @@ class Limiter:
     def _now(self) -> float:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
+            began = self._loop.time()
+            self._free_at = deque(began + at for at in self._free_at)
+            self._paused_until += began
         return self._loop.time()

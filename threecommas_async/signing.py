@@ -211,5 +211,8 @@ def _load_private_key(source: str | bytes | os.PathLike[str]) -> RSAPrivateKey:
         del source
     # Raised outside the handler: the cause could quote the key.
     if not problem:
-        raise ImportError("RSA keys need the package cryptography: pip install 'threecommas-async[rsa]'")
+        raise ImportError(
+            "RSA keys need the package cryptography: pip install 'threecommas-async[rsa]', or "
+            "pip install -e '.[rsa]' in a copy of the source"
+        )
     raise ValueError(problem)

@@ -8,6 +8,7 @@ import sys
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +29,7 @@ from threecommas_async import (
     PermissionDeniedError,
     RateLimit,
     RateLimitedError,
+    SmartTrade,
     SmartTradeOrder,
     ThreeCommas,
     Verdict,
@@ -274,7 +276,7 @@ async def test_wait_closed_says_what_it_cannot_follow() -> None:
     async with Sandbox(trades=1, time_scale=1) as sandbox, ThreeCommas(**sandbox.credentials()) as client:
         [id] = sandbox.exchange.trades
         ended = exchange_trade(sandbox, "panic_sold")
-        with pytest.raises(WaitTimeoutError, match="1 trades were not there") as caught:
+        with pytest.raises(WaitTimeoutError, match=r"1 trade had not ended within 0.2 s: \[") as caught:
             await client.smart_trades.wait_closed([id, ended], timeout=0.2, poll_every=0.02)
         assert caught.value.pending == {id}
         assert caught.value.reached[ended].status.code == "panic_sold"
@@ -283,6 +285,18 @@ async def test_wait_closed_says_what_it_cannot_follow() -> None:
         with pytest.raises(ValueError, match="poll_every"):
             await client.smart_trades.wait_closed([id], timeout=1, poll_every=0)
         assert await client.smart_trades.wait_closed([], timeout=1) == {}
+
+
+async def test_wait_for_says_what_it_waited_for() -> None:
+    def is_far(_: SmartTrade) -> bool:
+        return False
+
+    async with Sandbox(trades=2, time_scale=1) as sandbox, ThreeCommas(**sandbox.credentials()) as client:
+        ids = list(sandbox.exchange.trades)
+        for predicate, name in ((is_far, " is_far"), (lambda _: False, ""), (partial(is_far), "")):
+            said = f"2 trades had neither met the predicate{name} nor ended within 0.1 s: "
+            with pytest.raises(WaitTimeoutError, match=said):
+                await client.smart_trades.wait_for(ids, predicate, timeout=0.1)
 
 
 async def test_a_lost_create_is_unknown_and_is_not_sent_again() -> None:

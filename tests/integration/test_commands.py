@@ -10,18 +10,21 @@ import os
 import signal
 import sys
 import termios
+from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.raw_server import RawServer, answer, refused_port
+from threecommas_async.client import ThreeCommas
 from threecommas_async.endpoints import Permission
 from threecommas_async.limits import RateLimit
 from threecommas_async.sandbox import Sandbox
 from threecommas_async.sandbox.keys import Grant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import AsyncGenerator, Mapping
 
 ROOMY = RateLimit(requests=5000, period=60.0, lockout=300.0)
 
@@ -33,8 +36,14 @@ def environment(sandbox: Sandbox, **changes: str) -> dict[str, str]:
         "THREECOMMAS_API_SECRET": credentials["api_secret"],
         "THREECOMMAS_MODE": "paper",
         "THREECOMMAS_BASE_URL": credentials["base_url"],
+        "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"],
         **changes,
     }
+
+
+@pytest.fixture(autouse=True)
+def state_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 async def start(*arguments: str, env: Mapping[str, str]) -> asyncio.subprocess.Process:
@@ -109,6 +118,8 @@ async def test_close_acts_with_yes_and_follows_to_the_end() -> None:
         (["--all", "--yes", "--dry-run"], "not allowed with"),
         (["--all", "--deadline", "0"], "deadline"),
         (["--all", "--from", "2026-01-01"], "time zone"),
+        (["--all", "--ye"], "--ye"),
+        (["--acc", "1", "--yes"], "--acc"),
     ],
 )
 async def test_a_command_line_that_cannot_be_used_is_code_2_and_sends_nothing(
@@ -137,8 +148,12 @@ async def test_credentials_are_code_3_and_a_ban_is_code_4() -> None:
 
 async def test_no_answer_is_code_1() -> None:
     with refused_port() as port:
-        url = f"http://127.0.0.1:{port}"
-        env = {"THREECOMMAS_API_KEY": "k", "THREECOMMAS_API_SECRET": "s", "THREECOMMAS_BASE_URL": url}
+        env = {
+            "THREECOMMAS_API_KEY": "k",
+            "THREECOMMAS_API_SECRET": "s",
+            "THREECOMMAS_BASE_URL": f"http://127.0.0.1:{port}",
+            "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"],
+        }
         code, _, err = await run("close", "--all", env=env)
     assert code == 1
     assert "Connect" in err
@@ -182,6 +197,20 @@ def _is_unread(pipe: asyncio.StreamWriter) -> bool:
     return waiting[0] > 0
 
 
+async def test_a_report_from_the_shell_names_each_trade_once_and_ends_with_the_summary() -> None:
+    async with Sandbox(trades=60, limit=ROOMY, latency=(0.3, 0.3)) as sandbox:
+        process = await start("close", "--all", "--yes", env=environment(sandbox))
+        while len(sandbox.ledger) < 5:
+            await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out = (await asyncio.wait_for(process.communicate(), 20))[0].decode()
+        assert [out.count(str(id)) for id in sandbox.exchange.trades] == [1] * 60
+        assert out.splitlines()[61].startswith("closing ")
+        assert out.splitlines()[62].startswith("skipped ")
+        assert out.splitlines()[63].startswith("total ")
+        assert len(out.splitlines()) < 70
+
+
 async def test_the_progress_bar_leaves_standard_output_alone_when_interrupted() -> None:
     terminal, slave = os.openpty()
     async with Sandbox(trades=40, limit=ROOMY, latency=(0.3, 0.3)) as sandbox:
@@ -207,6 +236,7 @@ def against(server: RawServer, **changes: str) -> dict[str, str]:
         "THREECOMMAS_API_KEY": "k",
         "THREECOMMAS_API_SECRET": "s",
         "THREECOMMAS_BASE_URL": server.base_url,
+        "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"],
         **changes,
     }
 
@@ -247,7 +277,8 @@ async def test_standard_error_that_nobody_reads_costs_neither_report_nor_exit_co
     async with Sandbox(trades=60, limit=ROOMY) as sandbox:
         planned, plan = await run_in_shell("--all")
         assert (planned, b"would_close" in plan) == (0, True)
-        assert await run_in_shell("--all --json", THREECOMMAS_API_SECRET="wrong") == (3, b"")
+        refused, reason = await run_in_shell("--all --json", THREECOMMAS_API_SECRET="wrong")
+        assert (refused, json.loads(reason)["error"]) == (3, "AuthenticationError")
         # The client warns of a write on a paper account.
         code, out = await run_in_shell("--all --yes --json", THREECOMMAS_MODE="real")
         assert json.loads(out)["counts"] == {"closing": len(sandbox.ledger)}
@@ -361,3 +392,172 @@ async def test_doctor_finds_the_form_in_which_bodies_are_signed() -> None:
         code, out = await doctor(sandbox)
         assert code == 3
         assert 'json_payload="path+body"' in out
+
+
+def kept() -> Path:
+    """The file in which the commands of a test have kept what they sent."""
+    [file] = Path(os.environ["XDG_STATE_HOME"], "threecommas_async").glob("*")
+    return file
+
+
+def let_a_minute_pass(sandbox: Sandbox) -> None:
+    """Move the sandbox, and date what the commands have kept a minute back."""
+    sandbox.advance(60)
+    state = json.loads(kept().read_bytes())
+    kept().write_text(json.dumps(state | {"at": state["at"] - 60}))
+
+
+async def test_commands_within_a_minute_keep_the_request_limit_together() -> None:
+    async with Sandbox(trades=97, time_scale=1) as sandbox:
+        env = environment(sandbox)
+        assert (await run("doctor", env=env))[0] == 0
+        assert (await run("close", "--all", env=env))[0] == 0
+        first = await run("close", "--all", "--yes", "--json", "--deadline", "3", env=env)
+        assert (sandbox.refused, sandbox.requests) == (0, 100), first[2]
+        assert json.loads(first[1])["counts"] == {
+            "closing": len(sandbox.ledger),
+            "skipped": 97 - len(sandbox.ledger),
+        }
+        let_a_minute_pass(sandbox)
+        second = await run("close", "--all", "--yes", env=env)
+        assert (second[0], sandbox.refused) == (0, 0), second[2]
+        assert len(sandbox.ledger) == 97
+
+
+async def test_what_was_sent_until_ctrl_c_is_kept() -> None:
+    async with Sandbox(trades=80, limit=ROOMY, latency=(0.3, 0.3)) as sandbox:
+        process = await start("close", "--all", "--yes", env=environment(sandbox))
+        while len(sandbox.ledger) < 5:
+            await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        await asyncio.wait_for(process.communicate(), 20)
+        assert process.returncode == 130
+        assert len(json.loads(kept().read_bytes())["spent"]) == sandbox.requests
+
+
+async def test_a_lock_out_holds_for_the_next_command_too() -> None:
+    async with Sandbox(trades=1, time_scale=1) as sandbox:
+        sandbox.lock_out()
+        process = await start("close", "--all", env=environment(sandbox))
+        while not sandbox.refused:
+            await asyncio.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        await asyncio.wait_for(process.communicate(), 20)
+        code, out, err = await run("doctor", env=environment(sandbox))
+        assert (code, sandbox.requests) == (1, 1), out
+        assert "nothing was sent" in out
+        assert "An earlier command was locked out" in out
+        assert "Nothing is sent for " in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--port", "{taken}"], "port {taken} cannot be listened on: "),
+        (["--port", "99999"], "port must be 0 to 65535, not 99999"),
+        (["--port", "-1"], "port must be 0 to 65535, not -1"),
+        (["--time-scale", "0"], "time_scale must be positive"),
+        (["--unreliable", "7"], "unreliable must be"),
+    ],
+)
+async def test_a_sandbox_that_cannot_be_is_one_sentence_and_code_2(arguments: list[str], said: str) -> None:
+    async with Sandbox() as sandbox:
+        taken = sandbox.base_url.split(":")[2].split("/")[0]
+        given = [argument.format(taken=taken) for argument in arguments]
+        code, out, err = await run("sandbox", *given, env={})
+    assert (code, out) == (2, "")
+    assert err.startswith(said.format(taken=taken))
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(("command", "shown"), [(["doctor"], "FAIL credentials"), (["close", "--all"], "")])
+async def test_an_rsa_key_without_its_extra_is_code_3(command: list[str], shown: str, tmp_path: Path) -> None:
+    """A package of that name that cannot be imported stands before the real one."""
+    (tmp_path / "cryptography.py").write_text("raise ImportError")
+    env = {
+        "PYTHONPATH": str(tmp_path),
+        "THREECOMMAS_API_KEY": "k",
+        "THREECOMMAS_RSA_KEY_FILE": str(tmp_path / "key.pem"),
+        "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"],
+    }
+    code, out, err = await run(*command, env=env)
+    assert code == 3, err
+    assert shown in out
+    assert "pip install -e '.[rsa]'" in out + err
+    assert "THREECOMMAS_API_SECRET" not in out
+    assert "Traceback" not in err
+
+
+async def test_close_tells_in_json_why_it_could_not_begin() -> None:
+    async with Sandbox(trades=1, limit=ROOMY) as sandbox:
+        missing = await run("close", "--all", "--json", env={})
+        assert missing[0] == 3
+        assert json.loads(missing[1]) == {
+            "ok": False,
+            "error": "ValueError",
+            "reason": "THREECOMMAS_API_KEY is not set",
+        }
+        odd = {
+            "THREECOMMAS_API_KEY": "k",
+            "THREECOMMAS_RSA_KEY_FILE": "/there is no \udcff",
+            "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"],
+        }
+        for command in (["close", "--all"], ["doctor"]):
+            code, out, _ = await run(*command, "--json", env=odd)
+            assert (code, "/there is no" in str(json.loads(out))) == (3, True)
+        wrong = await run("close", "--all", "--json", env=environment(sandbox, THREECOMMAS_API_SECRET="no"))
+        assert wrong[0] == 3
+        told = json.loads(wrong[1])
+        assert (told["ok"], told["error"]) == (False, "AuthenticationError")
+        assert "answered 401" in told["reason"]
+        assert wrong[2].strip() == told["reason"]
+        sandbox.ban()
+        banned = await run("close", "--all", "--json", env=environment(sandbox))
+        assert (banned[0], json.loads(banned[1])["error"]) == (4, "BannedError")
+
+
+@asynccontextmanager
+async def serving(*arguments: str) -> AsyncGenerator[dict[str, str]]:
+    """Run a sandbox from the shell; yield the environment that it prints."""
+    process = await start("sandbox", *arguments, env={})
+    env = {"XDG_STATE_HOME": os.environ["XDG_STATE_HOME"]}
+    assert process.stdout is not None
+    while "THREECOMMAS_BASE_URL" not in env:
+        line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
+        assert line, "it ended"
+        name, _, value = line.removeprefix("export ").strip().partition("=")
+        env |= {name: value} if line.startswith("export ") else {}
+    try:
+        yield env
+    finally:
+        process.send_signal(signal.SIGINT)
+        await asyncio.wait_for(process.communicate(), 20)
+
+
+def client_of(env: Mapping[str, str]) -> ThreeCommas:
+    return ThreeCommas(
+        env["THREECOMMAS_API_KEY"],
+        env["THREECOMMAS_API_SECRET"],
+        mode="paper",
+        base_url=env["THREECOMMAS_BASE_URL"],
+    )
+
+
+async def test_the_key_of_a_sandbox_from_the_shell_may_do_what_it_is_told() -> None:
+    async with serving("--permissions", "SMART_TRADES_READ", "ACCOUNTS_READ") as env:
+        code, out, _ = await run("doctor", env=env)
+        assert code == 1
+        assert "ok   key" in out
+        assert "give it SMART_TRADES_WRITE" in out
+        assert "ok   accounts" in out
+    wrong = await run("sandbox", "--permissions", "EVERYTHING", env={})
+    assert wrong[0] == 2
+    assert "SMART_TRADES_WRITE" in wrong[2]
+
+
+@pytest.mark.parametrize("walks", [True, False])
+async def test_the_prices_of_a_sandbox_from_the_shell_walk_if_told_to(walks: bool) -> None:
+    arguments = ["--time-scale", "1000", *(["--walk"] if walks else [])]
+    async with serving(*arguments) as env, client_of(env) as client:
+        rates = [await client.market_data.currency_rates("binance", "USDT_BTC", max_age=0) for _ in range(40)]
+        assert (len({rate.last for rate in rates}) > 1) == walks

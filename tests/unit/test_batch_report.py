@@ -6,7 +6,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from threecommas_async import errors
+from threecommas_async import endpoints, errors
 from threecommas_async.batch import BatchReport, Outcome, Totals, Verdict
 from threecommas_async.batch.report import lighten
 from threecommas_async.models.status import StatusCode
@@ -58,7 +58,7 @@ def test_a_report_prints_what_matters() -> None:
         "closed               1",
         "unknown              1",
         "total                3   in 61.2 s (floor 60 s), 104 requests, 3 of them repeated, 1 x 429",
-        "USDT_DOGE: 1 trades, 15.000 DOGE for 4.5 USDT, realised -0.25 USDT",
+        "USDT_DOGE: 1 trade, 15.000 DOGE for 4.5 USDT, realised -0.25 USDT",
         "opened meanwhile and left alone: 8, 9",
         "3: unknown (the connection broke)",
     ]
@@ -69,6 +69,83 @@ def test_a_report_prints_what_matters() -> None:
         "3              unknown                      the connection broke",
     ]
     assert repr(report) == "<BatchReport of 3: 1 closed, 1 closing, 1 unknown>"
+
+
+def answered(id: int) -> errors.PermissionDeniedError:
+    return errors.PermissionDeniedError(f"POST /v2/smart_trades/{id}/close_by_market answered 403: no")
+
+
+def test_failures_of_one_kind_are_one_line_once_there_are_more_than_a_few() -> None:
+    late = errors.BatchStoppedError("the deadline of 3 s had passed")
+    report = BatchReport(
+        (
+            *(Outcome(id, Verdict.SKIPPED, error=late) for id in (1, 2)),
+            Outcome(40, Verdict.UNKNOWN, error=LOST),
+            *(Outcome(id, Verdict.SKIPPED, error=late) for id in range(3, 152)),
+            *(Outcome(id, Verdict.REFUSED, error=answered(id)) for id in (403, 404, 405, 406)),
+            *(Outcome(id, Verdict.REFUSED, SUMMARY, error=LOST) for id in (7, 8, 9)),
+            *(Outcome(None, Verdict.REFUSED, error=LOST) for _ in range(3)),
+            *(Outcome(id, Verdict.REFUSED) for id in range(500, 504)),
+            *(Outcome(None, Verdict.UNKNOWN, error=ValueError("no id")) for _ in range(4)),
+        ),
+        1.0,
+    )
+    assert str(report) == report.summary() + (
+        "\n151 skipped: the deadline of 3 s had passed (ids 1, 2, 3, …)"
+        "\n40: unknown (the connection broke)"
+        "\n4 refused: POST /v2/smart_trades/…/close_by_market answered 403: no (ids 403, 404, 405, …)"
+        "\n6 refused: the connection broke (ids 7, 8, 9)"
+        "\n4 refused (ids 500, 501, 502, …)"
+        "\n4 unknown: no id"
+    )
+    few = BatchReport(tuple(Outcome(id, Verdict.SKIPPED, error=late) for id in (1, 2, 3)), 1.0)
+    assert str(few).splitlines()[-3:] == [
+        f"{id}: skipped (the deadline of 3 s had passed)" for id in (1, 2, 3)
+    ]
+
+
+def test_one_is_no_plural() -> None:
+    def told(requests: int) -> str:
+        return BatchReport((Outcome(1, Verdict.CLOSED),), 1.0, requests=requests).summary()
+
+    assert "(floor 0 s), 1 request, 0 of them" in told(1)
+    assert "(floor 0 s), 2 requests, 0 of them" in told(2)
+
+
+CLOSE_REFUSED = errors.InvalidRequestError("answered 422: no", endpoint=endpoints.CLOSE_BY_MARKET)
+UNFILLED = msgspec.structs.replace(SUMMARY, is_unfilled=True, is_filled=False)
+
+
+@pytest.mark.parametrize(
+    ("trade", "error", "hint"),
+    [
+        (UNFILLED, CLOSE_REFUSED, "; the entry is not filled: cancel is the call"),
+        (SUMMARY, CLOSE_REFUSED, ""),
+        (None, CLOSE_REFUSED, ""),
+        (UNFILLED, errors.InvalidRequestError("answered 422: no", endpoint=endpoints.CANCEL_SMART_TRADE), ""),
+        (UNFILLED, errors.ThreeCommasError("answered 422: no"), ""),
+        (UNFILLED, errors.AuthenticationError("answered 422: no", endpoint=endpoints.CLOSE_BY_MARKET), ""),
+    ],
+)
+def test_a_close_that_is_refused_because_nothing_is_filled_names_the_call_for_it(
+    trade: TradeSummary | None, error: errors.ThreeCommasError, hint: str
+) -> None:
+    outcome = Outcome(1, Verdict.REFUSED, trade, error)
+    assert outcome.reason == "answered 422: no" + hint
+    assert outcome.to_dict()["reason"] == outcome.reason
+    assert outcome.reason in str(outcome)
+    assert outcome.reason in BatchReport((outcome,), 1.0).table()
+    assert pickle.loads(pickle.dumps(outcome)).reason == outcome.reason
+    assert str(error) == "answered 422: no"
+
+
+def test_the_summary_names_no_trade() -> None:
+    report = BatchReport((Outcome(1234, Verdict.CLOSED), Outcome(3456, Verdict.UNKNOWN, error=LOST)), 1.0)
+    assert report.summary().splitlines() == [
+        "closed               1",
+        "unknown              1",
+        "total                2   in 1.0 s (floor 0 s), 0 requests, 0 of them repeated, 0 x 429",
+    ]
 
 
 def test_a_report_is_json() -> None:

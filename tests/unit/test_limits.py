@@ -11,7 +11,16 @@ import pytest
 from tests import virtual_time
 from threecommas_async import endpoints
 from threecommas_async.errors import LimitWaitError
-from threecommas_async.limits import ENDPOINT_LIMITS, EXPERT, GENERAL, PRO, STARTER, Limiter, RateLimit
+from threecommas_async.limits import (
+    ENDPOINT_LIMITS,
+    EXPERT,
+    GENERAL,
+    PRO,
+    STARTER,
+    Limiter,
+    RateLimit,
+    WindowState,
+)
 from threecommas_async.sandbox.window import Window
 
 if TYPE_CHECKING:
@@ -438,3 +447,189 @@ def test_a_thousand_calls_with_stragglers_take_the_floor_at_a_strict_server() ->
     assert counts == {200: 1000}
     assert worst == 100
     assert 540 <= elapsed <= 1.02 * 540
+
+
+async def granted(limiter: Limiter, count: int) -> list[float]:
+    """Send so many requests, each answered at once; return when they could go."""
+    times = []
+    for _ in range(count):
+        await limiter.acquire(is_exit=True)
+        times.append(asyncio.get_running_loop().time())
+        limiter.release()
+    return times
+
+
+def test_a_limiter_begins_with_the_requests_that_are_still_in_the_window() -> None:
+    async def main() -> list[float]:
+        state = WindowState(spent=[40.0, 12.5])
+        return await granted(Limiter(RateLimit(requests=3, period=60, lockout=300), state=state), 5)
+
+    assert virtual_time.run(main()) == pytest.approx([0, 12.5, 40, 60, 72.5], abs=0.001)
+
+
+def test_of_more_requests_than_the_limit_holds_the_latest_ones_count() -> None:
+    async def main() -> list[float]:
+        state = WindowState(spent=[1.0, 30.0, 20.0, 2.0])
+        return await granted(Limiter(RateLimit(requests=2, period=60, lockout=300), state=state), 2)
+
+    assert virtual_time.run(main()) == pytest.approx([20, 30])
+
+
+def test_what_a_limiter_begins_with_counts_from_its_first_use() -> None:
+    limiter = Limiter(RateLimit(requests=1, period=60, lockout=300), state=WindowState(spent=[12.5]))
+
+    async def main() -> list[float]:
+        await asyncio.sleep(100)
+        return await granted(limiter, 1)
+
+    assert virtual_time.run(main()) == pytest.approx([112.5])
+
+
+def test_a_limiter_tells_what_is_in_the_window_and_how_late_what_is_in_flight_may_be() -> None:
+    async def main() -> None:
+        limiter = Limiter(RateLimit(requests=4, period=60, lockout=300))
+        assert limiter.state() == WindowState(spent=(), paused=None)
+        await limiter.acquire()
+        limiter.release()
+        await asyncio.sleep(20)
+        await limiter.acquire()
+        limiter.release(answered=False)
+        await limiter.acquire()
+        await asyncio.sleep(5)
+        state = limiter.state()
+        assert state.spent == pytest.approx((35, 60, 65))
+        assert state.paused is None
+        await asyncio.sleep(36)
+        assert limiter.state().spent == pytest.approx((24, 65))
+
+    virtual_time.run(main())
+
+
+def test_a_pause_is_told_and_kept_and_ends_with_one_request_at_a_time() -> None:
+    async def main() -> list[float]:
+        limiter = Limiter(RateLimit(requests=9, period=60, lockout=300))
+        limiter.pause(300)
+        await asyncio.sleep(100)
+        state = limiter.state()
+        assert len(state.spent) == 0
+        assert state.paused == pytest.approx(200)
+        later = Limiter(RateLimit(requests=9, period=60, lockout=300), state=state)
+        sent = []
+
+        async def one() -> None:
+            await later.acquire(is_exit=True)
+            sent.append(asyncio.get_running_loop().time())
+            await asyncio.sleep(1)
+            later.release()
+
+        await asyncio.gather(*(one() for _ in range(3)))
+        assert later.state().paused is None
+        return sent
+
+    assert virtual_time.run(main()) == pytest.approx([300, 301, 301])
+
+
+def test_a_pause_that_is_over_is_in_doubt_until_a_request_is_answered() -> None:
+    async def main() -> list[float]:
+        limiter = Limiter(RateLimit(requests=9, period=60, lockout=300))
+        limiter.pause(10)
+        await asyncio.sleep(30)
+        state = limiter.state()
+        assert state.paused == 0
+        later = Limiter(RateLimit(requests=9, period=60, lockout=300), state=state)
+        await later.acquire()
+        second = asyncio.create_task(later.acquire())
+        await asyncio.sleep(5)
+        assert not second.done()
+        later.release()
+        await second
+        return [asyncio.get_running_loop().time()]
+
+    assert virtual_time.run(main()) == pytest.approx([35])
+
+
+def test_a_longer_pause_to_begin_with_outlasts_a_shorter_one() -> None:
+    async def main() -> list[float]:
+        await asyncio.sleep(100)
+        limiter = Limiter(RateLimit(requests=9, period=60, lockout=300), state=WindowState(paused=50))
+        limiter.pause(5)
+        return await granted(limiter, 1)
+
+    assert virtual_time.run(main()) == pytest.approx([150])
+
+
+def test_a_state_grows_old() -> None:
+    state = WindowState(spent=[5, 20, 60], paused=30)
+    assert state.later(20) == WindowState(spent=[40], paused=10)
+    assert state.later(31) == WindowState(spent=[29], paused=0)
+    assert state.later(0) == state
+    assert WindowState(spent=[5]).later(5) == WindowState()
+    with pytest.raises(ValueError, match="seconds must be"):
+        state.later(-1)
+
+
+@pytest.mark.parametrize(
+    ("spent", "paused"),
+    [
+        ([-1], None),
+        ([float("nan")], None),
+        ([float("inf")], None),
+        (["12"], None),
+        ([True], None),
+        ([], -1),
+        ([], float("inf")),
+        ([], "1"),
+        ([], ""),
+    ],
+)
+def test_a_state_that_cannot_be_is_refused(spent: list[float], paused: float | None) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        WindowState(spent=spent, paused=paused)
+
+
+def test_what_is_further_ahead_than_the_limit_lets_it_be_is_refused() -> None:
+    limit = RateLimit(requests=3, period=60, lockout=300)
+    Limiter(limit, state=WindowState(spent=[65]))
+    with pytest.raises(ValueError, match="leaves the window within 65 s"):
+        Limiter(limit, state=WindowState(spent=[65.1]))
+    with pytest.raises(ValueError, match="31 days"):
+        Limiter(limit, state=WindowState(paused=32 * 86400))
+    with pytest.raises(ValueError, match="state must be"):
+        Limiter(limit, state=[12.5])  # type: ignore[arg-type] # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_window_of_the_server_holds_more_than_the_limit_across_restarts(seed: int) -> None:
+    """What is in flight when a program ends may still arrive, within a twelfth of a period."""
+    jitter = random.Random(seed)
+    limit = RateLimit(requests=20, period=60, lockout=300)
+    arrivals: list[float] = []
+
+    async def arrive(after: float) -> None:
+        await asyncio.sleep(after)
+        arrivals.append(asyncio.get_running_loop().time())
+
+    async def main() -> None:
+        state, ways = WindowState(), []
+        for _ in range(6):
+            limiter = Limiter(limit, state=state)
+
+            async def one(limiter: Limiter = limiter) -> None:
+                await limiter.acquire(is_exit=True)
+                ways.append(asyncio.create_task(arrive(way := jitter.uniform(0.01, 4.9))))
+                await asyncio.sleep(way + jitter.uniform(0.01, 0.1))
+                limiter.release()
+
+            calls = [asyncio.create_task(one()) for _ in range(30)]
+            await asyncio.sleep(jitter.uniform(1, 70))
+            state = limiter.state()
+            for call in calls:
+                call.cancel()
+            await asyncio.gather(*calls, return_exceptions=True)
+            away = jitter.uniform(0, 30)
+            await asyncio.sleep(away)
+            state = state.later(away)
+        await asyncio.gather(*ways)
+
+    virtual_time.run(main())
+    assert worst_window(arrivals, 60) == 20

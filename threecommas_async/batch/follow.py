@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
 
 from threecommas_async.batch.items import check_iterable, each, read_item
 from threecommas_async.batch.options import is_duration
-from threecommas_async.batch.predicate import check_predicate, holds
+from threecommas_async.batch.predicate import holds
 from threecommas_async.errors import (
     DecodeError,
     NotFoundError,
@@ -21,6 +21,7 @@ from threecommas_async.errors import (
     WaitTimeoutError,
 )
 from threecommas_async.models.smart_trade import SmartTrade
+from threecommas_async.models.text import counted
 from threecommas_async.walk import PAGE_SIZE, pages
 
 if TYPE_CHECKING:
@@ -158,15 +159,17 @@ async def _read_singly(calls: Calls, ids: AbstractSet[int], see: See) -> Found:
 async def until(
     calls: Calls,
     trades: Iterable[int | str | SmartTrade],
-    is_there: Predicate,
+    is_there: Predicate | None,
     *,
     limit: RateLimit,
     timeout: float,
     poll_every: float,
 ) -> dict[int, SmartTrade]:
-    """Poll until all trades have ended or are where they are to be; see ``SmartTrades.wait_for``."""
+    """Poll until all trades have ended or are where they are to be; see ``SmartTrades.wait_for``.
+
+    None in place of ``is_there`` waits for their end.
+    """
     check_iterable(trades, can_be_async=False)
-    check_predicate(is_there)
     reached: dict[int, SmartTrade] = {}
     left: set[int] = set()
     async for trade in each(trades):
@@ -179,7 +182,14 @@ async def until(
 
     try:
         await follow(
-            calls, left - reached.keys(), is_there, take, limit=limit, timeout=timeout, poll_every=poll_every
+            calls,
+            left - reached.keys(),
+            is_there or (lambda _: False),
+            take,
+            limit=limit,
+            timeout=timeout,
+            poll_every=poll_every,
+            missed="had not ended" if is_there is None else _unmet(is_there),
         )
     except WaitTimeoutError as late:
         late.reached = reached
@@ -197,6 +207,7 @@ async def follow(
     timeout: float,
     poll_every: float,
     must_exist: bool = True,
+    missed: str = "were not there",
 ) -> None:
     """Poll until all trades have ended or are where they are to be.
 
@@ -209,6 +220,7 @@ async def follow(
         timeout: Seconds after which to give up.
         poll_every: Seconds between two polls.
         must_exist: A trade that is none of this key is an error; otherwise it is followed no more.
+        missed: What the error says of those that were not there in time.
 
     Raises:
         ValueError: A time is not positive.
@@ -233,9 +245,15 @@ async def follow(
                 pause = min(2 * pause, poll_every)
     except TimeoutError:
         raise WaitTimeoutError(
-            f"{len(poll.left)} trades were not there within {timeout:g} s: {reprlib.repr(sorted(poll.left))}",
+            f"{counted(len(poll.left), 'trade')} {missed} within {timeout:g} s: "
+            f"{reprlib.repr(sorted(poll.left))}",
             pending=poll.left,
         ) from poll.problem
+
+
+def _unmet(predicate: Predicate) -> str:
+    name = str(getattr(predicate, "__name__", ""))
+    return f"had neither met the predicate{f' {name}' if name.isidentifier() else ''} nor ended"
 
 
 class _Poll:

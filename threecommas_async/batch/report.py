@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from decimal import Context, Decimal, localcontext
 from enum import StrEnum
@@ -9,9 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, Self, cast
 
 import msgspec
 
-from threecommas_async import errors
+from threecommas_async import endpoints, errors
 from threecommas_async.models.summary import TradeSummary
-from threecommas_async.models.text import printable
+from threecommas_async.models.text import counted, printable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -48,6 +49,9 @@ class Verdict(StrEnum):
 
 _FAILURES: Final = frozenset({Verdict.REFUSED, Verdict.UNKNOWN, Verdict.SKIPPED})
 _NOTHING: Final = Decimal(0)
+_CANCEL_IT: Final = "; the entry is not filled: cancel is the call"
+_FEW: Final = 3
+"""Failures of the same verdict and reason that have a line each; of more than that, those that are named."""
 _EXACT: Final = 200
 """Digits that hold any sum of amounts of answers."""
 _ENDED_HERE: Final = frozenset({Verdict.CLOSING, Verdict.CLOSED, Verdict.CANCELLED})
@@ -78,8 +82,16 @@ class Outcome(msgspec.Struct, frozen=True, gc=False):
     def reason(self) -> str:
         """Why, in one line: the error, or else the state of the trade; empty where neither is known."""
         if self.error is not None:
-            return " ".join(printable(str(self.error)).split()) or type(self.error).__name__
+            told = " ".join(printable(str(self.error)).split()) or type(self.error).__name__
+            return told + _CANCEL_IT if self._was_unfilled(self.error) else told
         return printable(self.trade.status.value) if self.trade else ""
+
+    def _was_unfilled(self, error: Exception) -> bool:
+        """Whether a close was refused because there is nothing to close."""
+        if not isinstance(error, errors.InvalidRequestError | errors.PermissionDeniedError):
+            return False
+        is_close = error.endpoint is endpoints.CLOSE_BY_MARKET
+        return is_close and self.trade is not None and self.trade.is_unfilled
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain dicts, texts and numbers; amounts are texts, exactly as they are."""
@@ -113,7 +125,7 @@ class Totals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BatchReport(msgspec.Struct, frozen=True):
-    """What became of every item of a batch, in the order of the input; prints as a summary.
+    """What became of every item of a batch, in the order of the input; prints as a summary and what failed.
 
     Args:
         outcomes: One for each item of the input.
@@ -234,7 +246,8 @@ class BatchReport(msgspec.Struct, frozen=True):
         counts = ", ".join(f"{count} {verdict}" for verdict, count in self.counts.items())
         return f"<BatchReport of {len(self)}: {counts or 'nothing'}>"
 
-    def __str__(self) -> str:
+    def summary(self) -> str:
+        """Return what all of it comes to, in a few lines that name no trade of the input."""
         counts = self.counts
         lines = [f"{verdict:<15} {counts[verdict]:>6}" for verdict in Verdict if verdict in counts]
         if self.dry_run:
@@ -242,12 +255,16 @@ class BatchReport(msgspec.Struct, frozen=True):
         else:
             lines.append(
                 f"{'total':<15} {len(self):>6}   in {self.elapsed:.1f} s (floor {self.floor:.0f} s), "
-                f"{self.requests} requests, {self.retries} of them repeated, {self.rate_limited} x 429"
+                f"{counted(self.requests, 'request')}, {self.retries} of them repeated, "
+                f"{self.rate_limited} x 429"
             )
         lines += map(_total, self.totals)
         if self.opened:
             lines.append(f"opened meanwhile and left alone: {', '.join(map(str, self.opened))}")
-        return "\n".join([*lines, *map(str, self.failed)])
+        return "\n".join(lines)
+
+    def __str__(self) -> str:
+        return "\n".join([self.summary(), *_grouped(self.failed)])
 
 
 def lighten(error: Exception) -> Exception:
@@ -321,9 +338,25 @@ def _row(outcome: Outcome) -> tuple[str, ...]:
     )
 
 
+def _grouped(outcomes: Iterable[Outcome]) -> Iterator[str]:
+    """Yield a line for each outcome, or one for all of the same verdict and reason."""
+    groups: dict[tuple[Verdict, str], list[Outcome]] = {}
+    for outcome in outcomes:
+        # The texts of refusals hold the path, with the id in it.
+        reason = re.sub(rf"/{outcome.id}\b", "/…", outcome.reason) if outcome.error else ""
+        groups.setdefault((outcome.verdict, reason), []).append(outcome)
+    for (verdict, reason), members in groups.items():
+        if len(members) <= _FEW:
+            yield from map(str, members)
+            continue
+        ids = [str(outcome.id) for outcome in members if outcome.id is not None]
+        named = f" (ids {', '.join([*ids[:_FEW], *('…' for _ in ids[_FEW : _FEW + 1])])})" if ids else ""
+        yield f"{len(members)} {verdict}" + (f": {reason}" if reason else "") + named
+
+
 def _total(total: Totals) -> str:
     pair = printable(total.pair or "")
     quote, _, base = pair.partition("_")
     profit = "" if total.realised_profit is None else f", realised {_shown(total.realised_profit)} {quote}"
     amounts = f"{_shown(total.base)} {base} for {_shown(total.quote)} {quote}"
-    return f"{pair or 'no pair'}: {total.trades} trades, {amounts}{profit}"
+    return f"{pair or 'no pair'}: {counted(total.trades, 'trade')}, {amounts}{profit}"

@@ -9,13 +9,17 @@ from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, get_args
 
+import msgspec
+
 from threecommas_async.batch.closing import OnUnfilled
 from threecommas_async.batch.items import ClosingOrder
-from threecommas_async.batch.report import BatchReport
+from threecommas_async.batch.report import BatchReport, Verdict
 from threecommas_async.client import ThreeCommas
+from threecommas_async.commands import last_minute
 from threecommas_async.commands.exit_codes import ExitCode, exit_code_of
 from threecommas_async.commands.output import show, show_json, tell
 from threecommas_async.errors import ThreeCommasError
+from threecommas_async.models.text import printable
 from threecommas_async.resources.smart_trades import Kind
 
 if TYPE_CHECKING:
@@ -63,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--concurrency", type=int, default=16, help="calls in flight at most (default 16)")
     parser.add_argument("--deadline", type=float, metavar="SECONDS", help="send nothing more after that")
     parser.add_argument("--wait", action="store_true", help="follow the trades to their end")
-    parser.add_argument("--json", action="store_true", help="print the report as JSON")
+    parser.add_argument("--json", action="store_true", help="print the report as JSON, or why there is none")
 
 
 def close(options: argparse.Namespace) -> Coroutine[object, object, ExitCode]:
@@ -81,11 +85,20 @@ def close(options: argparse.Namespace) -> Coroutine[object, object, ExitCode]:
 
 
 async def _close(ids: list[str], filters: dict[str, Any], options: argparse.Namespace) -> ExitCode:
+    limiter = last_minute.limiter()
     try:
-        client = ThreeCommas.from_env()
-    except ValueError as problem:
-        tell(problem)
+        client = ThreeCommas.from_env(limits=limiter)
+    except (ValueError, ImportError) as problem:  # An RSA key needs an extra.
+        _print_problem(problem, options)
         return ExitCode.CREDENTIALS
+    with last_minute.kept(limiter):
+        async with client:
+            return await _close_with(client, ids, filters, options)
+
+
+async def _close_with(
+    client: ThreeCommas, ids: list[str], filters: dict[str, Any], options: argparse.Namespace
+) -> ExitCode:
     how: dict[str, Any] = {
         "order": options.order,
         "on_unfilled": options.on_unfilled,
@@ -94,22 +107,21 @@ async def _close(ids: list[str], filters: dict[str, Any], options: argparse.Name
         "wait": options.wait,
         "dry_run": not options.yes,
     }
-    async with client:
-        try:
-            with _progress(is_shown=options.yes) as on_progress:
-                trades = client.smart_trades
-                report = await (
-                    trades.close_many(ids, on_progress=on_progress, **how)
-                    if options.ids
-                    else trades.close_all(on_progress=on_progress, **filters, **how)
-                )
-        except ThreeCommasError as problem:
-            tell(problem)
-            return exit_code_of([problem])
-        except asyncio.CancelledError as cancelled:
-            if (so_far := BatchReport.of(cancelled)) is not None:
-                _print(so_far, options)
-            raise
+    try:
+        with _progress(is_shown=options.yes) as on_progress:
+            trades = client.smart_trades
+            report = await (
+                trades.close_many(ids, on_progress=on_progress, **how)
+                if options.ids
+                else trades.close_all(on_progress=on_progress, **filters, **how)
+            )
+    except ThreeCommasError as problem:
+        _print_problem(problem, options)
+        return exit_code_of([problem])
+    except asyncio.CancelledError as cancelled:
+        if (so_far := BatchReport.of(cancelled)) is not None:
+            _print(so_far, options)
+        raise
     _print(report, options)
     return exit_code_of(outcome.error for outcome in report.failed)
 
@@ -120,13 +132,21 @@ def _from_standard_input() -> list[str]:
     return sys.stdin.read().split()
 
 
+def _print_problem(problem: Exception, options: argparse.Namespace) -> None:
+    """Say why there is no report."""
+    if options.json:
+        told = {"ok": False, "error": type(problem).__name__, "reason": printable(str(problem))}
+        show_json(msgspec.json.encode(told))
+    tell(problem)
+
+
 def _print(report: BatchReport, options: argparse.Namespace) -> None:
     if options.json:
         show_json(report.to_json())
         return
     if len(report):
         show(report.table())
-    show(str(report))
+    show(report.summary())
     if not len(report) and not options.ids:
         tell("No open trade fits. A filter is what 3Commas writes: --pair USDT_BTC.")
     elif report.dry_run:
@@ -155,7 +175,8 @@ def _progress(*, is_shown: bool) -> Generator[OnProgress | None, None, None]:
 
 
 def _tell(done: int, total: int | None, outcome: Outcome) -> None:
-    if done % _EVERY == 0 or done == total or not outcome.ok:
+    is_failure = not outcome.ok and outcome.verdict is not Verdict.SKIPPED  # Of those there can be many.
+    if done % _EVERY == 0 or done == total or is_failure:
         tell(f"{done}/{total or '?'} {outcome}")
 
 

@@ -11,6 +11,7 @@ import msgspec
 
 from threecommas_async import errors
 from threecommas_async.client import ThreeCommas
+from threecommas_async.commands import last_minute
 from threecommas_async.commands.exit_codes import ExitCode, exit_code_of
 from threecommas_async.commands.output import show, show_json, tell
 from threecommas_async.models.text import printable
@@ -31,6 +32,10 @@ _NOBODYS: Final = 1
 """Id of a SmartTrade that is not the user's: the first one ever."""
 _NAMED: Final = 10
 """Accounts that are named."""
+_VARIABLES: Final = (
+    "Set THREECOMMAS_API_KEY, then THREECOMMAS_API_SECRET or THREECOMMAS_RSA_KEY_FILE, and "
+    "THREECOMMAS_MODE to real or paper (default: real)."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,7 @@ class Finding:
         return {
             "check": self.check,
             "ok": self.ok,
-            "text": self.text,
+            "text": printable(self.text),
             "advice": self.advice,
             "error": None if self.error is None else type(self.error).__name__,
         }
@@ -74,18 +79,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 async def examine(options: argparse.Namespace) -> ExitCode:
     """Run all checks and print what they found."""
+    limiter = last_minute.limiter()
     try:
-        client = ThreeCommas.from_env(timeout=_TIMEOUT, max_wait=_TIMEOUT)
-    except ValueError as problem:
-        advice = (
-            "Set THREECOMMAS_API_KEY, then THREECOMMAS_API_SECRET or THREECOMMAS_RSA_KEY_FILE, and "
-            "THREECOMMAS_MODE to real or paper (default: real)."
-        )
+        client = ThreeCommas.from_env(timeout=_TIMEOUT, max_wait=last_minute.LONGEST, limits=limiter)
+    except (ValueError, ImportError) as problem:  # An RSA key needs an extra.
+        advice = "" if isinstance(problem, ImportError) else _VARIABLES
         findings = [Finding("credentials", ok=False, text=str(problem), advice=advice)]
         _print(findings, is_json=options.json)
         return ExitCode.CREDENTIALS
-    async with client:
-        findings = await check(client)
+    with last_minute.kept(limiter):
+        async with client:
+            findings = await check(client)
     _print(findings, is_json=options.json)
     code = exit_code_of(finding.error for finding in findings)
     return code or (ExitCode.OK if all(finding.ok for finding in findings) else ExitCode.NOT_ALL)
@@ -106,7 +110,10 @@ async def check(client: ThreeCommas) -> list[Finding]:
         return findings
     findings += [await _writing(client), await _accounts(client)]
     limit = client.limits.snapshot()
-    text = f"{limit.limit.requests} requests in {limit.limit.period:g} s, {limit.used} of them used here"
+    text = (
+        f"{limit.limit.requests} requests in {limit.limit.period:g} s, {limit.used} of them used by this "
+        "and earlier commands"
+    )
     findings.append(Finding("limit", ok=True, text=text))
     return findings
 
@@ -140,6 +147,10 @@ _ADVICE: Final[tuple[tuple[tuple[type[errors.ThreeCommasError], ...], str], ...]
     (
         (errors.RateLimitedError,),
         "Another program uses this key or address. Let them share one limit: limits_redis.SharedLimiter.",
+    ),
+    (
+        (errors.LimitWaitError,),
+        "An earlier command was locked out (429): wait until that is over, and so does every other program.",
     ),
     ((errors.ServerError, errors.DecodeError), "3Commas or a proxy in between has trouble: try again later."),
     ((errors.ThreeCommasError,), "Look at the network, the proxy and THREECOMMAS_BASE_URL."),
@@ -180,7 +191,12 @@ async def _write(client: ThreeCommas, *, form: JsonPayload | None) -> Finding:
             await writer.smart_trades.set_note(_NOBODYS, "doctor")
         return "the signature of bodies is accepted, and the key may write SmartTrades"
 
-    options = {"timeout": _TIMEOUT, "limits": client.limits, "mode": "real"}
+    options = {
+        "timeout": _TIMEOUT,
+        "max_wait": last_minute.LONGEST,
+        "limits": client.limits,
+        "mode": "real",
+    }
     async with ThreeCommas.from_env(**options, json_payload=form) as writer:
         return await _try("write", write)
 

@@ -249,7 +249,8 @@ def _connect(url: str) -> ScriptClient:
         from redis.exceptions import RedisClusterException, RedisError
     except ImportError as missing:
         raise ImportError(
-            "a shared limit needs the extra: pip install 'threecommas-async[redis]'"
+            "a shared limit needs the package redis: pip install 'threecommas-async[redis]', or "
+            "pip install -e '.[redis]' in a copy of the source"
         ) from missing
     base, _, cluster = scheme.partition("+")
     opener = cast("Any", RedisCluster if cluster else Redis)

@@ -434,7 +434,7 @@ class SmartTrades(SmartTradeCalls):
             WaitTimeoutError: Some trades have not ended in time; a `TimeoutError` that holds the others.
             NotFoundError: As in `wait_for`.
         """
-        return await self.wait_for(trades, lambda _: False, timeout=timeout, poll_every=poll_every)
+        return await self._until(trades, None, timeout=timeout, poll_every=poll_every)
 
     async def wait_for(
         self,
@@ -468,6 +468,17 @@ class SmartTrades(SmartTradeCalls):
             WaitTimeoutError: Some trades were not there in time; a `TimeoutError` that holds the others.
             NotFoundError: An id is not among the trades of this key.
         """
+        check_predicate(predicate)
+        return await self._until(trades, predicate, timeout=timeout, poll_every=poll_every)
+
+    async def _until(
+        self,
+        trades: Iterable[int | str | SmartTrade],
+        predicate: Predicate | None,
+        *,
+        timeout: float,
+        poll_every: float,
+    ) -> Mapping[int, SmartTrade]:
         calls = self.with_session(self._session.patient())
         limit = self._session.limiter.limit
         return await follow.until(

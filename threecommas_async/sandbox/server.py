@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from threecommas_async.sandbox.market import Walk
 
 _LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+_LAST_PORT = 65535
 _BAN = 120.0
 _LONGEST_BAN = 3 * 86400.0
 _GRACE = 1.0
@@ -98,6 +99,8 @@ class Sandbox:
             raise ValueError(f"host must be a loopback address, not {host!r}; allow_remote=True lifts this")
         if trades < 0:
             raise ValueError(f"trades must not be negative, not {trades!r}")
+        if type(port) is not int or not 0 <= port <= _LAST_PORT:
+            raise ValueError(f"port must be 0 to {_LAST_PORT}, not {port!r}")
         if not time_scale > 0:
             raise ValueError(f"time_scale must be positive, not {time_scale!r}")
         self.limit: RateLimit = RateLimit(
