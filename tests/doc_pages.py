@@ -18,12 +18,17 @@ import re
 import shlex
 import signal
 import sys
+from asyncio.subprocess import PIPE, STDOUT
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from tests.processes import end_of, running
+
 if TYPE_CHECKING:
+    from asyncio.subprocess import Process
     from collections.abc import Awaitable, Callable, Mapping
 
 ROOT: Final = Path(__file__).parents[1]
@@ -112,7 +117,8 @@ class Shell:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment: dict[str, str] = dict(environment)
-        self._serving: list[asyncio.subprocess.Process] = []
+        self._serving: list[Process] = []
+        self._stack = AsyncExitStack()
 
     async def run(self, block: Block) -> str:
         """Run the commands of a block; return what the last one prints."""
@@ -125,10 +131,11 @@ class Shell:
 
     async def close(self) -> None:
         """End what is still running."""
-        for process in self._serving:
-            process.send_signal(signal.SIGINT)
-            await process.communicate()
-            assert process.returncode == 130
+        async with self._stack:
+            for process in self._serving:
+                process.send_signal(signal.SIGINT)
+                await end_of(process)
+                assert process.returncode == 130
 
     async def _run(self, command: str) -> str:
         if match := _EXPORT.fullmatch(command):
@@ -145,21 +152,22 @@ class Shell:
         process = await self._start(arguments)
         if arguments[2] == "sandbox":
             return await self._export(process)
-        out, err = await process.communicate()
+        out, err = await end_of(process)
         assert process.returncode == 0, f"{command}: {(out + err).decode()}"
         return out.decode()
 
-    async def _start(self, arguments: list[str]) -> asyncio.subprocess.Process:
+    async def _start(self, arguments: list[str]) -> Process:
         environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-        return await asyncio.create_subprocess_exec(
+        command = running(
             *(sys.executable, "-W", "error", *arguments),
             cwd=ROOT,
             env=environment | self.environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
         )
+        return await self._stack.enter_async_context(command)
 
-    async def _export(self, process: asyncio.subprocess.Process) -> str:
+    async def _export(self, process: Process) -> str:
         self._serving.append(process)
         printed = ""
         assert process.stdout is not None
@@ -183,13 +191,7 @@ def fits(printed: str, shown: str) -> bool:
 async def run_pytest(where: Path, *options: str) -> str:
     """Run the tests of a folder in a process of their own, with warnings as errors; return the summary."""
     command = ["-m", "pytest", "-q", "-W", "error", "--strict-markers", "--strict-config", *options]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *command,
-        cwd=where,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    out, _ = await process.communicate()
+    async with running(sys.executable, *command, cwd=where, stdout=PIPE, stderr=STDOUT) as process:
+        out, _ = await end_of(process)
     assert process.returncode == 0, out.decode()
     return out.decode().splitlines()[-1]

@@ -7,10 +7,12 @@ import json
 import os
 import signal
 import sys
+from asyncio.subprocess import PIPE
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.processes import end_of, running
 from tests.raw_server import RawServer, answer, refused_port
 from threecommas_async.endpoints import Permission
 from threecommas_async.limits import RateLimit
@@ -18,7 +20,9 @@ from threecommas_async.sandbox import Sandbox
 from threecommas_async.sandbox.keys import Grant
 
 if TYPE_CHECKING:
+    from asyncio.subprocess import Process
     from collections.abc import Mapping
+    from contextlib import AbstractAsyncContextManager
 
 ROOMY = RateLimit(requests=5000, period=60.0, lockout=300.0)
 
@@ -34,26 +38,17 @@ def environment(sandbox: Sandbox, **changes: str) -> dict[str, str]:
     }
 
 
-async def start(*arguments: str, env: Mapping[str, str]) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-W",
-        "error",
-        "-m",
-        "threecommas_async",
-        *arguments,
-        env=env,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+def start(
+    *arguments: str, env: Mapping[str, str], stderr: int = PIPE
+) -> AbstractAsyncContextManager[Process]:
+    command = (sys.executable, "-W", "error", "-m", "threecommas_async", *arguments)
+    return running(*command, env=env, stdin=PIPE, stdout=PIPE, stderr=stderr)
 
 
 async def run(*arguments: str, env: Mapping[str, str], given: str = "") -> tuple[int | None, str, str]:
     """Run a command to its end; return exit code, stdout and stderr."""
-    process = await start(*arguments, env=env)
-    async with asyncio.timeout(30):
-        out, err = await process.communicate(given.encode())
+    async with start(*arguments, env=env) as process:
+        out, err = await end_of(process, given.encode())
     return process.returncode, out.decode(), err.decode()
 
 
@@ -141,15 +136,21 @@ async def test_no_answer_is_code_1() -> None:
     assert "Connect" in err
 
 
+async def some_have_left(sandbox: Sandbox, process: Process) -> None:
+    """Wait until the command is in the middle of its batch."""
+    while len(sandbox.ledger) < 5:
+        assert process.returncode is None
+        await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_lets_finish_what_has_left_and_tells_what_is_closed(number: signal.Signals) -> None:
     async with Sandbox(trades=80, limit=ROOMY, latency=(0.3, 0.3)) as sandbox:
         ids = [str(id) for id in sandbox.exchange.trades]
-        process = await start("close", *ids, "--yes", "--json", env=environment(sandbox))
-        while len(sandbox.ledger) < 5:
-            await asyncio.sleep(0.01)
-        process.send_signal(number)
-        out, err = await asyncio.wait_for(process.communicate(), 20)
+        async with start("close", *ids, "--yes", "--json", env=environment(sandbox)) as process:
+            await some_have_left(sandbox, process)
+            process.send_signal(number)
+            out, err = await end_of(process)
         assert process.returncode == 130, err.decode()
         told = json.loads(out)
         assert told["counts"] == {"closing": len(sandbox.ledger), "skipped": 80 - len(sandbox.ledger)}
@@ -160,18 +161,12 @@ async def test_a_signal_lets_finish_what_has_left_and_tells_what_is_closed(numbe
 async def test_the_progress_bar_leaves_standard_output_alone_when_interrupted() -> None:
     terminal, slave = os.openpty()
     async with Sandbox(trades=40, limit=ROOMY, latency=(0.3, 0.3)) as sandbox:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "threecommas_async", "close", "--all", "--yes", "--json"),
-            env=environment(sandbox, TERM="xterm"),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=slave,
-        )
-        os.close(slave)
-        while len(sandbox.ledger) < 5:
-            await asyncio.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        out, _ = await asyncio.wait_for(process.communicate(), 20)
+        env = environment(sandbox, TERM="xterm")
+        async with start("close", "--all", "--yes", "--json", env=env, stderr=slave) as process:
+            os.close(slave)
+            await some_have_left(sandbox, process)
+            process.send_signal(signal.SIGINT)
+            out, _ = await end_of(process)
         os.close(terminal)
         assert process.returncode == 130
         assert json.loads(out)["counts"]["closing"] == len(sandbox.ledger)
@@ -199,13 +194,11 @@ async def test_what_has_been_closed_is_told_whatever_the_terminal_can_show() -> 
 
 async def test_a_reader_that_goes_away_changes_no_exit_code() -> None:
     async with Sandbox(trades=3, limit=ROOMY) as sandbox:
-        process = await start("close", "--all", "--yes", env=environment(sandbox))
-        assert process.stdout is not None
-        process.stdout._transport.close()  # type: ignore[attr-defined]
-        code = await asyncio.wait_for(process.wait(), 20)
-        assert process.stderr is not None
-        err = (await process.stderr.read()).decode()
-        assert code == 0, err
+        async with start("close", "--all", "--yes", env=environment(sandbox)) as process:
+            assert process.stdout is not None
+            process.stdout._transport.close()  # type: ignore[attr-defined]
+            err = (await end_of(process))[1].decode()
+        assert process.returncode == 0, err
         assert "Broken" not in err
         assert len(sandbox.ledger) == 3
 
@@ -213,8 +206,8 @@ async def test_a_reader_that_goes_away_changes_no_exit_code() -> None:
 async def test_closed_standard_input_holds_no_ids() -> None:
     async with Sandbox(trades=1, limit=ROOMY) as sandbox:
         command = f"exec {sys.executable} -m threecommas_async close - --yes <&-"
-        process = await asyncio.create_subprocess_shell(command, env=environment(sandbox), stderr=-1)
-        _, err = await asyncio.wait_for(process.communicate(), 20)
+        async with running("sh", "-c", command, env=environment(sandbox), stderr=PIPE) as process:
+            _, err = await end_of(process)
         assert process.returncode == 2
         assert b"standard input" in err
         assert sandbox.requests == 0

@@ -9,7 +9,7 @@ import random
 import sys
 import time
 from bisect import bisect_left
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.processes import running
 from tests.valkey import Valkey, find_server
 from threecommas_async.errors import ClientStateError, LimitWaitError
 from threecommas_async.limits import RateLimit
@@ -82,26 +83,20 @@ async def test_four_processes_keep_one_limit(store: Valkey) -> None:
     server = await asyncio.start_server(api, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     numbers = [str(number) for number in (limit.requests, limit.period, seconds)]
-    processes = [
-        await asyncio.create_subprocess_exec(
-            *(sys.executable, "-W", "error", "-m", "tests.shared_limit_worker"),
-            *(store.url, str(port), str(seed), *numbers),
-            cwd=ROOT,
-        )
-        for seed in range(4)
-    ]
-    try:
+    command = (sys.executable, "-W", "error", "-m", "tests.shared_limit_worker")
+    async with AsyncExitStack() as stack:
+        processes = [
+            await stack.enter_async_context(
+                running(*command, store.url, str(port), str(seed), *numbers, cwd=ROOT)
+            )
+            for seed in range(4)
+        ]
         async with asyncio.timeout(3 * seconds):
             while len(arrivals) < 2.5 * limit.requests:  # In the middle of a rush.
                 await asyncio.sleep(0.001)
             processes[0].kill()
             codes = [await process.wait() for process in processes]
-    finally:
-        for process in processes:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        server.close()
+    server.close()
     assert codes == [-9, 0, 0, 0]
     assert worst_window(arrivals, limit.period) <= limit.requests
     assert worst_window(arrivals, limit.period) >= 0.95 * limit.requests
