@@ -12,7 +12,6 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from tests.virtual_time import VirtualTimeLoop, _JumpingSelector
 from threecommas_async import (
     APIStatusError,
     ClientStateError,
@@ -30,7 +29,6 @@ from threecommas_async.sandbox.keys import Grant
 from threecommas_async.sandbox.market import RULES
 
 if TYPE_CHECKING:
-    import selectors
     from collections.abc import Coroutine, Iterable, Iterator
     from decimal import Decimal
 
@@ -69,22 +67,6 @@ PLACES: Final = tuple(
     )
 )
 NOWHERE: Final = Place(PAPER_ACCOUNT.id, NO_PAIR, waits=False)
-
-
-class _PatientSelector(_JumpingSelector):
-    """Lets what is on its way over loopback arrive before time jumps."""
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        patience = 1.0 if timeout is None else 0.0002 if timeout > 0 else 0.0
-        return super(_JumpingSelector, self).select(patience) or super().select(timeout)
-
-
-class PatientLoop(VirtualTimeLoop):
-    """Virtual time for a server and its clients on one loop."""
-
-    def __init__(self) -> None:
-        self._jumping = _PatientSelector()
-        asyncio.SelectorEventLoop.__init__(self, self._jumping)
 
 
 class LoopSandbox(Sandbox):
@@ -129,6 +111,10 @@ class LoopSandbox(Sandbox):
     def release(self) -> None:
         """Give the address up."""
         self._place.close()
+
+    async def __aexit__(self, *error: Any) -> None:
+        await super().__aexit__(*error)
+        self.release()
 
     @property
     def base_url(self) -> str:

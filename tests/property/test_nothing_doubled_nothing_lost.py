@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.fleet import NOWHERE, PLACES, Fleet, Kind, LoopSandbox, PatientLoop
+from tests.fleet import NOWHERE, PLACES, Fleet, Kind, LoopSandbox
+from tests.virtual_time import PatientLoop
 from threecommas_async.limits import RateLimit
 from threecommas_async.retry import RetryPolicy
 from threecommas_async.sandbox.faults import Fault, RareFault

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fleet import Fleet, Kind, LoopSandbox, PatientLoop
+from tests.fleet import Fleet, Kind, LoopSandbox
+from tests.virtual_time import PatientLoop
 from threecommas_async.sandbox.faults import Fault, Network, RareFault
 
 if TYPE_CHECKING:
