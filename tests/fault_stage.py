@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from tenacity import wait_fixed
 
+from tests import virtual_time
 from threecommas_async import RateLimit, SmartTradeOrder, ThreeCommas, ThreeCommasError, endpoints
 from threecommas_async.retry import RetryPolicy
 
@@ -83,7 +83,11 @@ CALLS: Final[dict[str, Call]] = {
 
 @dataclass(frozen=True)
 class Setting:
-    """An event loop, and whether the server speaks TLS."""
+    """An event loop, and whether the server speaks TLS. On asyncio's own loop time is virtual.
+
+    On uvloop it is real, and a machine that is busy uses up what a call has: where it matters how often a
+    call is tried, its time-out is `patience`.
+    """
 
     loop: Literal["asyncio", "uvloop"]
     over_tls: bool = False
@@ -95,11 +99,11 @@ class Setting:
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """Run a test to its end; its clients trust the certificate of the loopback."""
-        factory = asyncio.new_event_loop
+        factory: Callable[[], asyncio.AbstractEventLoop] = virtual_time.PatientLoop
         if self.loop == "uvloop":
             factory = pytest.importorskip("uvloop").new_event_loop
-        with loopback_certificate().is_trusted(), asyncio.Runner(loop_factory=factory) as runner:
-            return runner.run(main)
+        with loopback_certificate().is_trusted():
+            return virtual_time.run(main, loop=factory)
 
     def __str__(self) -> str:
         return f"{self.loop}-{'tls' if self.over_tls else 'plain'}"
@@ -121,11 +125,12 @@ def client_of(
     """A client with short waits."""
     client = ThreeCommas("k", "s", base_url=base_url, timeout=timeout, limits=limits, session=session)
     client._session._policy = QUICK
+    client._session._now = virtual_time.now
     return client
 
 
 class End(NamedTuple):
-    """What a caller got, and after how many seconds."""
+    """What a caller got, and after how many seconds on the clock of the loop."""
 
     what: SmartTrade | ThreeCommasError
     elapsed: float
@@ -133,12 +138,13 @@ class End(NamedTuple):
 
 async def end_of(name: str, client: ThreeCommas) -> End:
     """Make one of the `CALLS`."""
-    began = time.monotonic()
+    clock = asyncio.get_running_loop().time
+    began = clock()
     try:
         what: SmartTrade | ThreeCommasError = await CALLS[name].make(client)
     except ThreeCommasError as error:
         what = error
-    return End(what, time.monotonic() - began)
+    return End(what, clock() - began)
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -112,7 +112,7 @@ class LoopSandbox(Sandbox):
         """Give the address up."""
         self._place.close()
 
-    async def __aexit__(self, *error: Any) -> None:
+    async def __aexit__(self, *error: object) -> None:
         await super().__aexit__(*error)
         self.release()
 

@@ -7,11 +7,12 @@ import gzip
 import itertools
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import pytest
 
+from tests import virtual_time
 from tests.fault_server import Break, Fault, FaultServer, Point, answers, kind_of
 from tests.fault_stage import (
     ASYNCIO,
@@ -305,7 +306,7 @@ class Scene:
     async def play(self, place: int) -> Ending:
         if self.case.times_out:
             await asyncio.sleep(place * STAGGER)
-        self._began_at = datetime.now(UTC)
+        self._began_at = virtual_time.now()
         self._end, self._elapsed = await end_of(self._name, self.client)
         self._seen = self._server.seen(self._call.kind) + len(self._server.partial)
         done = self._server.exchange.carried_out[self._call.kind]
@@ -340,7 +341,7 @@ class Scene:
                 assert (error.attempts, error.permanent) == (self._seen, False)
                 assert error.sent_at is not None
                 # Reckoned back from another clock.
-                assert self._began_at - timedelta(milliseconds=20) < error.sent_at < datetime.now(UTC)
+                assert self._began_at - timedelta(milliseconds=20) < error.sent_at < virtual_time.now()
                 cause = None if self.case.the_fault == "TransportError" else self.case.the_fault
                 assert (error.__cause__ and type(error.__cause__).__name__) == cause
             case TransportError():
