@@ -39,12 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
-TIMEOUT: Final = 1.0
-"""Seconds of a call against a silent server."""
 STAGGER: Final = 0.005
 """Seconds between such calls, which else would all go on at the same time."""
-SLACK: Final = 1.0
-"""Seconds by which a busy machine may be late."""
 
 
 class Ending(NamedTuple):
@@ -274,12 +270,17 @@ class Scene:
         name: The call.
         case: What goes wrong.
         often: Whether it goes wrong once, or each time.
+        setting: Where.
         reused: Another call has left a connection behind.
     """
 
-    def __init__(self, name: str, case: Case, often: Often, server: FaultServer, *, reused: bool) -> None:
+    def __init__(
+        self, name: str, case: Case, often: Often, server: FaultServer, setting: Setting, *, reused: bool
+    ) -> None:
         self.case = case
-        self.client: ThreeCommas = client_of(server.base_url, timeout=TIMEOUT if case.times_out else 5.0)
+        timeout = setting.patience if case.times_out else 5.0
+        self.client: ThreeCommas = client_of(server.base_url, timeout=timeout)
+        self._ends_within = setting.slack + (timeout if case.times_out else 1.0)
         self._name = name
         self._call: Call = CALLS[name]
         self._often = often
@@ -320,7 +321,7 @@ class Scene:
             self._check_trade(self._end)
         else:
             self._check_error(self._end)
-        assert self._elapsed < (TIMEOUT + SLACK if self.case.times_out else 4.0)
+        assert self._elapsed < self._ends_within
         hits = 1 if self._often == "once" else self._seen
         assert len(self._server.partial) == hits * self.case.fault.in_request
         complete = [r for r in self._server.received if kind_of(r.request_line)[0] == self._call.kind]
@@ -375,7 +376,7 @@ async def play(setting: Setting, cases: Iterable[tuple[Case, str, Often, bool]])
             if case.fault.at is Point.REQUEST_BODY and not CALLS[name].has_body:
                 continue
             server = await stack.enter_async_context(FaultServer(setting.tls))
-            scene = Scene(name, case, often, server, reused=reused)
+            scene = Scene(name, case, often, server, setting, reused=reused)
             await stack.enter_async_context(scene.client)
             await scene.set_up()
             scenes.append(scene)
