@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from tenacity import wait_fixed
 
 from tests import virtual_time
-from tests.virtual_time import VirtualTimeLoop
+from tests.stopwatch import Stopwatch
 from threecommas_async import RateLimit, SmartTradeOrder, ThreeCommas, ThreeCommasError, endpoints
 from threecommas_async.retry import RetryPolicy
 
@@ -137,37 +137,10 @@ def client_of(
 
 
 class End(NamedTuple):
-    """What a caller got, and after how many seconds; see `Stopwatch`."""
+    """What a caller got, and after how many seconds; see `tests.stopwatch`."""
 
     what: SmartTrade | ThreeCommasError
     elapsed: float
-
-
-class Stopwatch:
-    """Measures time on the clock of the loop; real time only while the machine lets the loop run.
-
-    Of the real time between two of its turns the first 20 ms count: in the rest the machine served others.
-    """
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._since = self._loop.time()
-        self._before = 0.0
-        self._beating = None if isinstance(self._loop, VirtualTimeLoop) else asyncio.create_task(self._beat())
-
-    @property
-    def elapsed(self) -> float:
-        passed = self._loop.time() - self._since
-        return self._before + (passed if self._beating is None else min(passed, 0.02))
-
-    def stop(self) -> None:
-        if self._beating is not None:
-            self._beating.cancel()
-
-    async def _beat(self) -> None:
-        while True:
-            await asyncio.sleep(0.01)
-            self._before, self._since = self.elapsed, self._loop.time()
 
 
 async def end_of(name: str, client: ThreeCommas) -> End:

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
+from tests.stopwatch import Stopwatch
 from threecommas_async import (
     APIStatusError,
     ClientStateError,
@@ -287,6 +288,7 @@ class Fleet:
         self._orders: dict[tuple[object, ...], list[LedgerEntry]] = defaultdict(list)
         self._read = 0
         self._loop = asyncio.get_running_loop()
+        self._watch = Stopwatch()
 
     def add_client(self, *, budget: int | None = None, limits: RateLimit = NOT_BINDING) -> ThreeCommas:
         api_key, secret = self.sandbox._keys.new_hmac(Grant())
@@ -358,7 +360,7 @@ class Fleet:
         ]
 
     def _send(self, intent: Intent) -> None:
-        intent.began = self._loop.time()
+        intent.began = self._watch.elapsed
         intent.task = asyncio.create_task(self._make(intent))
 
     async def _make(self, intent: Intent) -> None:
@@ -369,7 +371,7 @@ class Fleet:
             intent.error = error
             if isinstance(error, OutcomeUnknownError):
                 intent.unknown.append(error)
-        intent.took = self._loop.time() - intent.began
+        intent.took = self._watch.elapsed - intent.began
 
     def _learn(self, intent: Intent, ids: Iterable[int]) -> None:
         intent.learnt = list(ids)
@@ -392,8 +394,9 @@ class Fleet:
         for intent in intents:
             if intent.task is None or not intent.is_running:
                 continue
-            left = intent.began + intent.timeout + margin - self._loop.time()
-            await asyncio.wait([intent.task], timeout=max(left, 0.0) + margin)
+            ends_by = max(intent.began + intent.timeout + margin, self._watch.elapsed) + margin
+            while intent.is_running and (left := ends_by - self._watch.elapsed) > 0:
+                await asyncio.wait([intent.task], timeout=left)
             if intent.is_running:
                 self.problems.append(f"hung: {intent}")
                 intent.task.cancel()
@@ -480,6 +483,7 @@ class Fleet:
         await asyncio.gather(*(intent.task for intent in self.intents if intent.task is not None))
         for client in self.clients:
             await client.aclose()
+        self._watch.stop()
         await self.sandbox.stop()
         self.sandbox.release()
 

@@ -113,7 +113,7 @@ async def test_a_command_line_that_cannot_be_used_is_code_2_and_sends_nothing(
 
 
 async def test_credentials_are_code_3_and_a_ban_is_code_4() -> None:
-    async with Sandbox(trades=1, limit=ROOMY) as sandbox:
+    async with Sandbox(trades=1, limit=ROOMY, time_scale=1) as sandbox:
         missing = await run("close", "--all", env={})
         assert missing[0] == 3
         assert "THREECOMMAS_API_KEY" in missing[2]

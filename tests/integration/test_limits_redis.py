@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.fault_stage import Stopwatch
 from tests.processes import running
+from tests.stopwatch import Stopwatch
 from tests.valkey import Valkey, find_server
 from threecommas_async.errors import ClientStateError, LimitWaitError
 from threecommas_async.limits import RateLimit

@@ -12,7 +12,8 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.fault_stage import Certificate, Stopwatch
+from tests.fault_stage import Certificate
+from tests.stopwatch import Stopwatch
 from tests.valkey import Valkey, find_server, free_port
 from threecommas_async.limits import RateLimit
 
