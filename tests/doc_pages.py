@@ -25,7 +25,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from tests.processes import end_of, running
+from tests.processes import PATIENCE, end_of, running
+from threecommas_async import ThreeCommas
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -43,10 +44,16 @@ _SEPARATOR: Final = re.compile(r"\n| && ")
 NOT_RUN: Final = (
     r"(\.venv/bin/)?pip install .*",
     r"python3 -m venv \.venv",
-    r"\.venv/bin/python -m pytest -q -n 4",  # These tests; the README's line is the first thing that .ci/run runs.
+    r"\.venv/bin/python -m pytest -q -n 4",  # These tests; .ci/run begins with them.
     r"\.venv/bin/python -m threecommas_async demo",  # Run by .ci/run.
 )
 """Lines that are not run here: they install something, or are run elsewhere."""
+
+FASTER: Final = ("--time-scale", "20")
+"""Options of a sandbox whose pace the page leaves open."""
+
+AT_REST: Final = {"waiting_position", "waiting_targets"}
+"""States of active trades that do not move by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,9 +156,10 @@ class Shell:
         if arguments[0].startswith("examples/"):
             assert (ROOT / arguments[0]).is_file(), f"there is no {arguments[0]}"
             return ""
-        process = await self._start(arguments)
         if arguments[2] == "sandbox":
-            return await self._export(process)
+            faster = () if "--time-scale" in arguments else FASTER
+            return await self._export(await self._start([*arguments, *faster]))
+        process = await self._start(arguments)
         out, err = await end_of(process)
         assert process.returncode == 0, f"{command}: {(out + err).decode()}"
         return out.decode()
@@ -176,7 +184,16 @@ class Shell:
             assert line, f"it ended after {printed!r}"
             printed += line
         self.environment |= {match[1]: match[2] for match in _EXPORT.finditer(printed)}
+        await self._come_to_rest()
         return printed
+
+    async def _come_to_rest(self) -> None:
+        """Take the time of a reader, who pastes what is printed: what moves by itself arrives."""
+        names = {"api_key": "API_KEY", "api_secret": "API_SECRET", "base_url": "BASE_URL"}
+        options = {option: self.environment[f"THREECOMMAS_{name}"] for option, name in names.items()}
+        async with ThreeCommas(**options) as client, asyncio.timeout(PATIENCE):
+            while {trade.status.code for trade in await client.smart_trades.list(status="active")} - AT_REST:
+                await asyncio.sleep(0.1)
 
 
 def fits(printed: str, shown: str) -> bool:
