@@ -190,7 +190,9 @@ class Shell:
     async def _come_to_rest(self) -> None:
         """Take the time of a reader, who pastes what is printed: what moves by itself arrives."""
         names = {"api_key": "API_KEY", "api_secret": "API_SECRET", "base_url": "BASE_URL"}
-        options = {option: self.environment[f"THREECOMMAS_{name}"] for option, name in names.items()}
+        options: dict[str, Any] = {
+            option: self.environment[f"THREECOMMAS_{name}"] for option, name in names.items()
+        }
         async with ThreeCommas(**options) as client, asyncio.timeout(PATIENCE):
             while {trade.status.code for trade in await client.smart_trades.list(status="active")} - AT_REST:
                 await asyncio.sleep(0.1)

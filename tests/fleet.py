@@ -32,6 +32,7 @@ from threecommas_async.sandbox.market import RULES
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterable, Iterator
     from decimal import Decimal
+    from types import TracebackType
 
     from aiohttp import web
 
@@ -113,8 +114,10 @@ class LoopSandbox(Sandbox):
         """Give the address up."""
         self._place.close()
 
-    async def __aexit__(self, *error: object) -> None:
-        await super().__aexit__(*error)
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await super().__aexit__(kind, error, traceback)
         self.release()
 
     @property
