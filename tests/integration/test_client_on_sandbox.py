@@ -91,7 +91,7 @@ async def test_both_kinds_of_key_can_create_read_and_close(kind: Literal["hmac",
         created = await client.smart_trades.create(order)
         assert created.data.type == "smart_trade"
         assert created.note_raw == "größer 30 %"
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not (trade := await client.smart_trades.get(created.id)).is_closeable:
                 await asyncio.sleep(0.02)
         assert trade.position.units.value == Decimal("14.985")  # 15 less a fee of 0.1 % in base.
