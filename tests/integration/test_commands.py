@@ -8,11 +8,12 @@ import os
 import signal
 import sys
 from asyncio.subprocess import PIPE
+from functools import cache
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.processes import end_of, running
+from tests.processes import Commands, end_of, running
 from tests.raw_server import RawServer, answer, refused_port
 from threecommas_async.endpoints import Permission
 from threecommas_async.limits import RateLimit
@@ -21,7 +22,7 @@ from threecommas_async.sandbox.keys import Grant
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
 ROOMY = RateLimit(requests=5000, period=60.0, lockout=300.0)
@@ -47,9 +48,24 @@ def start(
 
 async def run(*arguments: str, env: Mapping[str, str], given: str = "") -> tuple[int | None, str, str]:
     """Run a command to its end; return exit code, stdout and stderr."""
+    if not any(name.startswith("PYTHON") for name in env):  # An interpreter reads those when it starts.
+        return await asyncio.to_thread(commands().run, *arguments, env=env, given=given)
     async with start(*arguments, env=env) as process:
         out, err = await end_of(process, given.encode())
     return process.returncode, out.decode(), err.decode()
+
+
+@cache
+def commands() -> Commands:
+    return Commands()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def end_of_commands() -> Iterator[None]:
+    yield
+    if commands.cache_info().currsize:
+        commands().close()
+        commands.cache_clear()
 
 
 async def test_without_yes_close_prints_the_plan_and_orders_nothing() -> None:
