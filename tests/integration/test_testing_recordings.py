@@ -204,7 +204,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     key=st.text("abcdefgXYZ0189-_/+=", min_size=12, max_size=40),
     secret=st.text("hijklmUVW234567", min_size=12, max_size=40),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import tenacity
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -197,9 +197,7 @@ def pick(fleet: Fleet, kind: Kind, number: int) -> int:
 
 
 TestBots = Bots.TestCase
-TestBots.settings = settings(
-    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+TestBots.settings = settings(max_examples=40, stateful_step_count=25)
 
 
 @dataclass(frozen=True)
