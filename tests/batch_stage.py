@@ -8,7 +8,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from tests.fleet import NOT_BINDING, Fleet, LoopSandbox, PatientLoop
+from tests.fleet import NOT_BINDING, Fleet, LoopSandbox
+from tests.virtual_time import PatientLoop
 from threecommas_async import BatchInterruptedError, BatchReport, ThreeCommasError, Verdict
 from threecommas_async.batch.engine import GRACE
 from threecommas_async.limits import RateLimit

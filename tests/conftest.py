@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import aioresponses.core
 import pytest
 from aiohttp import ClientResponse
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -19,6 +20,11 @@ SAMPLES = Path(__file__).parent / "samples"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--uvloop", action="store_true", help="let event loops be those of uvloop")
+
+
+# How fast examples are made is up to the machine, and no claim of a test.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -18,12 +18,18 @@ import re
 import shlex
 import signal
 import sys
+from asyncio.subprocess import PIPE, STDOUT
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from tests.processes import PATIENCE, end_of, running
+from threecommas_async import ThreeCommas
+
 if TYPE_CHECKING:
+    from asyncio.subprocess import Process
     from collections.abc import Awaitable, Callable, Mapping
 
 ROOT: Final = Path(__file__).parents[1]
@@ -42,6 +48,12 @@ NOT_RUN: Final = (
     r"\.venv/bin/python -m threecommas_async demo",  # Run by .ci/run.
 )
 """Lines that are not run here: they install something, or are run elsewhere."""
+
+FASTER: Final = ("--time-scale", "20")
+"""Options of a sandbox whose pace the page leaves open."""
+
+AT_REST: Final = {"waiting_position", "waiting_targets"}
+"""States of active trades that do not move by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +124,8 @@ class Shell:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         self.environment: dict[str, str] = dict(environment)
-        self._serving: list[asyncio.subprocess.Process] = []
+        self._serving: list[Process] = []
+        self._stack = AsyncExitStack()
 
     async def run(self, block: Block) -> str:
         """Run the commands of a block; return what the last one prints."""
@@ -125,10 +138,11 @@ class Shell:
 
     async def close(self) -> None:
         """End what is still running."""
-        for process in self._serving:
-            process.send_signal(signal.SIGINT)
-            await process.communicate()
-            assert process.returncode == 130
+        async with self._stack:
+            for process in self._serving:
+                process.send_signal(signal.SIGINT)
+                await end_of(process)
+                assert process.returncode == 130
 
     async def _run(self, command: str) -> str:
         if match := _EXPORT.fullmatch(command):
@@ -142,25 +156,27 @@ class Shell:
         if arguments[0].startswith("examples/"):
             assert (ROOT / arguments[0]).is_file(), f"there is no {arguments[0]}"
             return ""
-        process = await self._start(arguments)
         if arguments[2] == "sandbox":
-            return await self._export(process)
-        out, err = await process.communicate()
+            faster = () if "--time-scale" in arguments else FASTER
+            return await self._export(await self._start([*arguments, *faster]))
+        process = await self._start(arguments)
+        out, err = await end_of(process)
         assert process.returncode == 0, f"{command}: {(out + err).decode()}"
         return out.decode()
 
-    async def _start(self, arguments: list[str]) -> asyncio.subprocess.Process:
+    async def _start(self, arguments: list[str]) -> Process:
         environment = {name: os.environ[name] for name in ("PATH", "XDG_STATE_HOME")}
         environment |= {"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
-        return await asyncio.create_subprocess_exec(
+        command = running(
             *(sys.executable, "-W", "error", *arguments),
             cwd=ROOT,
             env=environment | self.environment,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
         )
+        return await self._stack.enter_async_context(command)
 
-    async def _export(self, process: asyncio.subprocess.Process) -> str:
+    async def _export(self, process: Process) -> str:
         self._serving.append(process)
         printed = ""
         assert process.stdout is not None
@@ -169,7 +185,18 @@ class Shell:
             assert line, f"it ended after {printed!r}"
             printed += line
         self.environment |= {match[1]: match[2] for match in _EXPORT.finditer(printed)}
+        await self._come_to_rest()
         return printed
+
+    async def _come_to_rest(self) -> None:
+        """Take the time of a reader, who pastes what is printed: what moves by itself arrives."""
+        names = {"api_key": "API_KEY", "api_secret": "API_SECRET", "base_url": "BASE_URL"}
+        options: dict[str, Any] = {
+            option: self.environment[f"THREECOMMAS_{name}"] for option, name in names.items()
+        }
+        async with ThreeCommas(**options) as client, asyncio.timeout(PATIENCE):
+            while {trade.status.code for trade in await client.smart_trades.list(status="active")} - AT_REST:
+                await asyncio.sleep(0.1)
 
 
 def fits(printed: str, shown: str) -> bool:
@@ -184,13 +211,7 @@ def fits(printed: str, shown: str) -> bool:
 async def run_pytest(where: Path, *options: str) -> str:
     """Run the tests of a folder in a process of their own, with warnings as errors; return the summary."""
     command = ["-m", "pytest", "-q", "-W", "error", "--strict-markers", "--strict-config", *options]
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        *command,
-        cwd=where,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
-    out, _ = await process.communicate()
+    async with running(sys.executable, *command, cwd=where, stdout=PIPE, stderr=STDOUT) as process:
+        out, _ = await end_of(process)
     assert process.returncode == 0, out.decode()
     return out.decode().splitlines()[-1]

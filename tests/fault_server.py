@@ -8,11 +8,12 @@ import socket
 from collections import Counter
 from copy import deepcopy
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Self
 from urllib.parse import parse_qs
 
+from tests import virtual_time
 from tests.raw_server import Received, send_reset
 
 if TYPE_CHECKING:
@@ -133,7 +134,7 @@ class Exchange:
     def add(self, order: dict[str, Any], *, id: int | None = None) -> dict[str, Any]:
         """Add a trade that is the newest."""
         number = len(self.trades)
-        created_at = datetime.now(UTC) + timedelta(milliseconds=number)
+        created_at = virtual_time.now() + timedelta(milliseconds=number)
         trade: dict[str, Any] = {
             "id": id or 100 + number,
             "status": {"basic_type": "waiting_targets"},

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -22,6 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from tenacity import wait_fixed
 
+from tests import virtual_time
+from tests.stopwatch import Stopwatch
 from threecommas_async import RateLimit, SmartTradeOrder, ThreeCommas, ThreeCommasError, endpoints
 from threecommas_async.retry import RetryPolicy
 
@@ -83,10 +84,20 @@ CALLS: Final[dict[str, Call]] = {
 
 @dataclass(frozen=True)
 class Setting:
-    """An event loop, and whether the server speaks TLS."""
+    """An event loop, and whether the server speaks TLS. Time is virtual on asyncio's loop, real on uvloop."""
 
     loop: Literal["asyncio", "uvloop"]
     over_tls: bool = False
+
+    @property
+    def patience(self) -> float:
+        """Seconds of a call of which a busy machine leaves enough to be tried as often as it should be."""
+        return 3.0 if self.loop == "uvloop" else 1.0
+
+    @property
+    def slack(self) -> float:
+        """Seconds by which a call may be late."""
+        return 1.0 if self.loop == "uvloop" else 0.02
 
     @property
     def tls(self) -> ssl.SSLContext | None:
@@ -95,11 +106,11 @@ class Setting:
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """Run a test to its end; its clients trust the certificate of the loopback."""
-        factory = asyncio.new_event_loop
+        factory: Callable[[], asyncio.AbstractEventLoop] = virtual_time.PatientLoop
         if self.loop == "uvloop":
             factory = pytest.importorskip("uvloop").new_event_loop
-        with loopback_certificate().is_trusted(), asyncio.Runner(loop_factory=factory) as runner:
-            return runner.run(main)
+        with loopback_certificate().is_trusted():
+            return virtual_time.run(main, loop=factory)
 
     def __str__(self) -> str:
         return f"{self.loop}-{'tls' if self.over_tls else 'plain'}"
@@ -121,11 +132,12 @@ def client_of(
     """A client with short waits."""
     client = ThreeCommas("k", "s", base_url=base_url, timeout=timeout, limits=limits, session=session)
     client._session._policy = QUICK
+    client._session._now = virtual_time.now
     return client
 
 
 class End(NamedTuple):
-    """What a caller got, and after how many seconds."""
+    """What a caller got, and after how many seconds; see `tests.stopwatch`."""
 
     what: SmartTrade | ThreeCommasError
     elapsed: float
@@ -133,17 +145,19 @@ class End(NamedTuple):
 
 async def end_of(name: str, client: ThreeCommas) -> End:
     """Make one of the `CALLS`."""
-    began = time.monotonic()
+    watch = Stopwatch()
     try:
         what: SmartTrade | ThreeCommasError = await CALLS[name].make(client)
     except ThreeCommasError as error:
         what = error
-    return End(what, time.monotonic() - began)
+    finally:
+        watch.stop()
+    return End(what, watch.elapsed)
 
 
 async def until(condition: Callable[[], object]) -> None:
     """Wait for what the server is about to see."""
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(60):
         while not condition():
             await asyncio.sleep(0.001)
 

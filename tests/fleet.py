@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-from tests.virtual_time import VirtualTimeLoop, _JumpingSelector
+from tests.stopwatch import Stopwatch
 from threecommas_async import (
     APIStatusError,
     ClientStateError,
@@ -30,9 +30,9 @@ from threecommas_async.sandbox.keys import Grant
 from threecommas_async.sandbox.market import RULES
 
 if TYPE_CHECKING:
-    import selectors
     from collections.abc import Coroutine, Iterable, Iterator
     from decimal import Decimal
+    from types import TracebackType
 
     from aiohttp import web
 
@@ -69,22 +69,6 @@ PLACES: Final = tuple(
     )
 )
 NOWHERE: Final = Place(PAPER_ACCOUNT.id, NO_PAIR, waits=False)
-
-
-class _PatientSelector(_JumpingSelector):
-    """Lets what is on its way over loopback arrive before time jumps."""
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        patience = 1.0 if timeout is None else 0.0002 if timeout > 0 else 0.0
-        return super(_JumpingSelector, self).select(patience) or super().select(timeout)
-
-
-class PatientLoop(VirtualTimeLoop):
-    """Virtual time for a server and its clients on one loop."""
-
-    def __init__(self) -> None:
-        self._jumping = _PatientSelector()
-        asyncio.SelectorEventLoop.__init__(self, self._jumping)
 
 
 class LoopSandbox(Sandbox):
@@ -129,6 +113,12 @@ class LoopSandbox(Sandbox):
     def release(self) -> None:
         """Give the address up."""
         self._place.close()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await super().__aexit__(kind, error, traceback)
+        self.release()
 
     @property
     def base_url(self) -> str:
@@ -301,6 +291,7 @@ class Fleet:
         self._orders: dict[tuple[object, ...], list[LedgerEntry]] = defaultdict(list)
         self._read = 0
         self._loop = asyncio.get_running_loop()
+        self._watch = Stopwatch()
 
     def add_client(self, *, budget: int | None = None, limits: RateLimit = NOT_BINDING) -> ThreeCommas:
         api_key, secret = self.sandbox._keys.new_hmac(Grant())
@@ -372,7 +363,7 @@ class Fleet:
         ]
 
     def _send(self, intent: Intent) -> None:
-        intent.began = self._loop.time()
+        intent.began = self._watch.elapsed
         intent.task = asyncio.create_task(self._make(intent))
 
     async def _make(self, intent: Intent) -> None:
@@ -383,7 +374,7 @@ class Fleet:
             intent.error = error
             if isinstance(error, OutcomeUnknownError):
                 intent.unknown.append(error)
-        intent.took = self._loop.time() - intent.began
+        intent.took = self._watch.elapsed - intent.began
 
     def _learn(self, intent: Intent, ids: Iterable[int]) -> None:
         intent.learnt = list(ids)
@@ -406,8 +397,9 @@ class Fleet:
         for intent in intents:
             if intent.task is None or not intent.is_running:
                 continue
-            left = intent.began + intent.timeout + margin - self._loop.time()
-            await asyncio.wait([intent.task], timeout=max(left, 0.0) + margin)
+            ends_by = max(intent.began + intent.timeout + margin, self._watch.elapsed) + margin
+            while intent.is_running and (left := ends_by - self._watch.elapsed) > 0:
+                await asyncio.wait([intent.task], timeout=left)
             if intent.is_running:
                 self.problems.append(f"hung: {intent}")
                 intent.task.cancel()
@@ -494,6 +486,7 @@ class Fleet:
         await asyncio.gather(*(intent.task for intent in self.intents if intent.task is not None))
         for client in self.clients:
             await client.aclose()
+        self._watch.stop()
         await self.sandbox.stop()
         self.sandbox.release()
 

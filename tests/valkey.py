@@ -57,14 +57,16 @@ class Valkey:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        for _ in range(500):
+        patience = time.monotonic() + 60
+        while self._process.poll() is None and time.monotonic() < patience:
             try:
-                with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
                     connection.sendall(b"PING\r\n")
                     if connection.recv(16).startswith(b"+PONG"):
                         return self
             except OSError:
                 time.sleep(0.01)
+        self.kill()
         raise RuntimeError("the server does not answer")
 
     def freeze(self) -> None:
@@ -74,14 +76,14 @@ class Valkey:
         self._signal(signal.SIGCONT)
 
     def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
 
     def command(self, *words: str) -> bytes:
         """Send one command and return what comes back first."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as connection:
             encoded = [word.encode() for word in words]
             parts = (b"$%d\r\n%b\r\n" % (len(word), word) for word in encoded)
             connection.sendall(b"*%d\r\n%b" % (len(encoded), b"".join(parts)))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests import virtual_time
+from tests.fleet import LoopSandbox
 from threecommas_async import (
     AuthenticationError,
     BatchReport,
@@ -130,9 +132,10 @@ async def test_trades_that_are_opened_meanwhile_are_reported_and_left_alone() ->
         assert {entry.smart_trade_id for entry in sandbox.ledger if entry.action != "create"} == old
 
 
+@virtual_time.patient
 async def test_close_all_goes_on_until_nothing_is_left_open() -> None:
     """Half of the answers are lost at first, and the unknown ones are found out in later rounds."""
-    async with Sandbox(trades=60, limit=ROOMY, time_scale=1) as sandbox, client_of(sandbox) as client:
+    async with LoopSandbox(trades=60, limit=ROOMY, time_scale=1) as sandbox, client_of(sandbox) as client:
         sandbox.network.unreliable = 0.6
         hurried = client.with_options(timeout=0.2)
 
@@ -148,17 +151,19 @@ async def test_close_all_goes_on_until_nothing_is_left_open() -> None:
         assert len(closes) == 60
 
 
+@virtual_time.patient
 async def test_a_trade_that_cannot_be_closed_yet_is_tried_again() -> None:
-    async with Sandbox(trades=2, limit=ROOMY, time_scale=1) as sandbox, client_of(sandbox) as client:
+    async with LoopSandbox(trades=2, limit=ROOMY, time_scale=1) as sandbox, client_of(sandbox) as client:
         [new] = seed(sandbox, 1, "created")
         report = await client.smart_trades.close_all(deadline=10)
         assert report.counts == {Verdict.CLOSING: 2, Verdict.CANCELLED: 1}
         assert report.outcomes[0].id == new
 
 
+@virtual_time.patient
 async def test_waiting_takes_few_requests_and_the_report_has_the_ends() -> None:
     async with (
-        Sandbox(trades=350, limit=ROOMY, time_scale=1) as sandbox,
+        LoopSandbox(trades=350, limit=ROOMY, time_scale=1) as sandbox,
         client_of(sandbox) as client,
     ):
         seed(sandbox, 20, "waiting_position")
@@ -202,8 +207,9 @@ async def test_an_id_that_nothing_has_costs_the_others_no_end() -> None:
         assert report.counts == {Verdict.UNKNOWN: 1, Verdict.CLOSED: 3}
 
 
+@virtual_time.patient
 async def test_what_was_skipped_on_purpose_is_not_waited_for() -> None:
-    async with Sandbox(trades=2, limit=ROOMY, time_scale=10) as sandbox, client_of(sandbox) as client:
+    async with LoopSandbox(trades=2, limit=ROOMY, time_scale=10) as sandbox, client_of(sandbox) as client:
         seed(sandbox, 1, "waiting_position")
         async with asyncio.timeout(10):
             report = await client.smart_trades.close_many(
@@ -268,10 +274,11 @@ async def test_a_key_that_expires_stops_the_batch_and_the_rest_is_skipped() -> N
         assert (await client.smart_trades.close_many(list(sandbox.exchange.trades))).ok
 
 
+@virtual_time.patient
 async def test_a_cancelled_batch_loses_nothing_and_a_second_run_closes_the_rest() -> None:
     limit = RateLimit(requests=40, period=0.6, lockout=10.0)
     async with (
-        Sandbox(trades=100, limit=limit, latency=(0.02, 0.05), time_scale=1) as sandbox,
+        LoopSandbox(trades=100, limit=limit, latency=(0.02, 0.05), time_scale=1) as sandbox,
         client_of(sandbox) as client,
     ):
         ids = list(sandbox.exchange.trades)
@@ -309,12 +316,16 @@ async def test_what_had_ended_is_not_called_refused_because_the_batch_was_stoppe
         assert writes(sandbox) == {"close_by_market": 50}
 
 
+@virtual_time.patient
 async def test_what_was_begun_and_not_ended_is_not_called_skipped() -> None:
     async def close_and_read(calls: SmartTrades, id: int) -> SmartTrade:
         await calls.close_by_market(id)
         return await calls.get(id)
 
-    async with Sandbox(trades=3, limit=ROOMY, latency=(0.3, 0.3)) as sandbox, client_of(sandbox) as client:
+    async with (
+        LoopSandbox(trades=3, limit=ROOMY, latency=(0.3, 0.3)) as sandbox,
+        client_of(sandbox) as client,
+    ):
         report = await client.smart_trades.run_many(
             close_and_read, list(sandbox.exchange.trades), deadline=0.1
         )
@@ -335,8 +346,12 @@ async def test_a_second_step_that_no_item_can_take_ends_the_batch_after_the_firs
         assert writes(sandbox) == {"close_by_market": 1}
 
 
+@virtual_time.patient
 async def test_any_call_that_is_cut_off_is_not_called_skipped() -> None:
-    async with Sandbox(trades=3, limit=ROOMY, latency=(0.5, 0.5)) as sandbox, client_of(sandbox) as client:
+    async with (
+        LoopSandbox(trades=3, limit=ROOMY, latency=(0.5, 0.5)) as sandbox,
+        client_of(sandbox) as client,
+    ):
         ids = list(sandbox.exchange.trades)
         batch = asyncio.create_task(
             client.smart_trades.run_many(SmartTrades.close_by_market, ids, concurrency=2)
@@ -354,26 +369,32 @@ async def test_any_call_that_is_cut_off_is_not_called_skipped() -> None:
         assert len(client.in_flight_unknown()) == 2
 
 
+@virtual_time.patient
 async def test_a_deadline_ends_the_wait_for_the_limit() -> None:
     limit = RateLimit(requests=10, period=30.0, lockout=60.0)
-    async with Sandbox(trades=25, limit=limit) as sandbox, client_of(sandbox) as client:
+    async with LoopSandbox(trades=25, limit=limit) as sandbox, client_of(sandbox) as client:
         report = await client.smart_trades.close_many(list(sandbox.exchange.trades), deadline=0.3)
         assert report.counts == {Verdict.CLOSING: 10, Verdict.SKIPPED: 15}
-        assert report.elapsed < 2.0
+        assert report.elapsed == pytest.approx(0.3, abs=0.01)
         assert writes(sandbox) == {"close_by_market": 10}
 
 
+@virtual_time.patient
 async def test_nothing_is_closed_once_the_deadline_passed_while_the_list_was_read() -> None:
-    async with Sandbox(trades=5, limit=ROOMY, latency=(0.3, 0.3)) as sandbox, client_of(sandbox) as client:
+    async with (
+        LoopSandbox(trades=5, limit=ROOMY, latency=(0.3, 0.3)) as sandbox,
+        client_of(sandbox) as client,
+    ):
         report = await client.smart_trades.close_all(deadline=0.1)
         assert report.counts == {Verdict.SKIPPED: 5}
         assert "the deadline of 0.1 s" in report.outcomes[0].reason
         assert writes(sandbox) == {}
 
 
+@virtual_time.patient
 async def test_a_deadline_ends_the_wait_for_the_first_list() -> None:
     limit = RateLimit(requests=10, period=30.0, lockout=60.0)
-    async with Sandbox(trades=5, limit=limit) as sandbox, client_of(sandbox) as client:
+    async with LoopSandbox(trades=5, limit=limit) as sandbox, client_of(sandbox) as client:
         for _ in range(9):
             await client.smart_trades.list()
         async with asyncio.timeout(5):
@@ -384,8 +405,9 @@ async def test_a_deadline_ends_the_wait_for_the_first_list() -> None:
         assert writes(sandbox) == {}
 
 
+@virtual_time.patient
 async def test_wait_for_brings_trades_where_they_are_to_be_or_as_they_ended() -> None:
-    async with Sandbox(trades=3, limit=ROOMY, time_scale=5) as sandbox, client_of(sandbox) as client:
+    async with LoopSandbox(trades=3, limit=ROOMY, time_scale=5) as sandbox, client_of(sandbox) as client:
         order = SmartTradeOrder.smart_trade(account_id=PAPER_ACCOUNT.id, pair="USDT_DOGE", units=50)
         new = await client.smart_trades.create(order)
         [ended] = seed(sandbox, 1, "cancelled")
@@ -396,9 +418,10 @@ async def test_wait_for_brings_trades_where_they_are_to_be_or_as_they_ended() ->
         assert there[ended].status.code == "cancelled"
 
 
+@virtual_time.patient
 async def test_following_leaves_the_reserve_to_exits() -> None:
     limit = RateLimit(requests=40, period=2.0, lockout=10.0)
-    async with Sandbox(trades=300, limit=limit, time_scale=1) as sandbox, client_of(sandbox) as client:
+    async with LoopSandbox(trades=300, limit=limit, time_scale=1) as sandbox, client_of(sandbox) as client:
         ids = list(sandbox.exchange.trades)
         polls = asyncio.create_task(client.smart_trades.wait_closed(ids, timeout=60, poll_every=0.01))
         await asyncio.sleep(1.0)
@@ -454,8 +477,9 @@ async def test_a_predicate_that_would_have_to_be_awaited_closes_nothing(predicat
         assert writes(sandbox) == {}
 
 
+@virtual_time.patient
 async def test_an_account_can_be_closed_alone() -> None:
-    async with Sandbox(trades=12, limit=ROOMY) as sandbox, client_of(sandbox) as client:
+    async with LoopSandbox(trades=12, limit=ROOMY) as sandbox, client_of(sandbox) as client:
         order = SmartTradeOrder.smart_trade(account_id=REAL_ACCOUNT.id, pair="USDT_DOGE", units=50)
         other = await client.smart_trades.create(order)
         await client.smart_trades.wait_for([other], lambda trade: trade.is_filled, timeout=60, poll_every=0.5)
@@ -476,8 +500,9 @@ async def test_a_filter_that_is_not_set_does_not_select_everything(filters: dict
         assert sandbox.requests == 0
 
 
+@virtual_time.patient
 async def test_a_trade_that_is_tried_again_is_counted_once() -> None:
-    async with Sandbox(trades=2, limit=ROOMY, time_scale=1) as sandbox, client_of(sandbox) as client:
+    async with LoopSandbox(trades=2, limit=ROOMY, time_scale=1) as sandbox, client_of(sandbox) as client:
         seed(sandbox, 1, "created")
         told: list[tuple[int, int | None, str]] = []
         report = await client.smart_trades.close_all(

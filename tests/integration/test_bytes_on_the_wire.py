@@ -53,7 +53,7 @@ async def test_the_query_arrives_as_it_was_signed(text: str) -> None:
         RawServer(answer(b"[]")) as server,
         ThreeCommas(KEY, SECRET, mode="paper", base_url=server.base_url) as client,
     ):
-        await client.smart_trades.list(pair=text, base=text)
+        await client.smart_trades.list(quote=text, base=text)
     [received] = server.received
     assert received.headers["signature"] == signed_with_secret(received.target)
     path, _, query = received.target.partition("?")

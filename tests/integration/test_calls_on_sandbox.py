@@ -50,7 +50,7 @@ def account_id(sandbox: Sandbox) -> int:
 
 
 async def until(client: ThreeCommas, id: int, holds: Callable[[SmartTrade], bool]) -> SmartTrade:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while not holds(trade := await client.smart_trades.get(id)):
             await asyncio.sleep(0.01)
     return trade

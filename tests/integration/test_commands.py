@@ -10,12 +10,15 @@ import os
 import signal
 import sys
 import termios
+from asyncio.subprocess import PIPE
 from contextlib import asynccontextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.processes import Commands, end_of, running
 from tests.raw_server import RawServer, answer, refused_port
 from threecommas_async.client import ThreeCommas
 from threecommas_async.endpoints import Permission
@@ -24,7 +27,9 @@ from threecommas_async.sandbox import Sandbox
 from threecommas_async.sandbox.keys import Grant
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Mapping
+    from asyncio.subprocess import Process
+    from collections.abc import AsyncGenerator, Iterator, Mapping
+    from contextlib import AbstractAsyncContextManager
 
 ROOMY = RateLimit(requests=5000, period=60.0, lockout=300.0)
 
@@ -46,27 +51,33 @@ def state_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
-async def start(*arguments: str, env: Mapping[str, str]) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-W",
-        "error",
-        "-m",
-        "threecommas_async",
-        *arguments,
-        env=env,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+def start(
+    *arguments: str, env: Mapping[str, str], stderr: int = PIPE
+) -> AbstractAsyncContextManager[Process]:
+    command = (sys.executable, "-W", "error", "-m", "threecommas_async", *arguments)
+    return running(*command, env=env, stdin=PIPE, stdout=PIPE, stderr=stderr)
 
 
 async def run(*arguments: str, env: Mapping[str, str], given: str = "") -> tuple[int | None, str, str]:
     """Run a command to its end; return exit code, stdout and stderr."""
-    process = await start(*arguments, env=env)
-    async with asyncio.timeout(30):
-        out, err = await process.communicate(given.encode())
+    if not any(name.startswith("PYTHON") for name in env):  # An interpreter reads those when it starts.
+        return await asyncio.to_thread(commands().run, *arguments, env=env, given=given)
+    async with start(*arguments, env=env) as process:
+        out, err = await end_of(process, given.encode())
     return process.returncode, out.decode(), err.decode()
+
+
+@cache
+def commands() -> Commands:
+    return Commands()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def end_of_commands() -> Iterator[None]:
+    yield
+    if commands.cache_info().currsize:
+        commands().close()
+        commands.cache_clear()
 
 
 async def test_without_yes_close_prints_the_plan_and_orders_nothing() -> None:
@@ -132,7 +143,7 @@ async def test_a_command_line_that_cannot_be_used_is_code_2_and_sends_nothing(
 
 
 async def test_credentials_are_code_3_and_a_ban_is_code_4() -> None:
-    async with Sandbox(trades=1, limit=ROOMY) as sandbox:
+    async with Sandbox(trades=1, limit=ROOMY, time_scale=1) as sandbox:
         missing = await run("close", "--all", env={})
         assert missing[0] == 3
         assert "THREECOMMAS_API_KEY" in missing[2]
@@ -159,15 +170,21 @@ async def test_no_answer_is_code_1() -> None:
     assert "Connect" in err
 
 
+async def some_have_left(sandbox: Sandbox, process: Process) -> None:
+    """Wait until the command is in the middle of its batch."""
+    while len(sandbox.ledger) < 5:
+        assert process.returncode is None
+        await asyncio.sleep(0.01)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_lets_finish_what_has_left_and_tells_what_is_closed(number: signal.Signals) -> None:
     async with Sandbox(trades=80, limit=ROOMY, latency=(0.3, 0.3)) as sandbox:
         ids = [str(id) for id in sandbox.exchange.trades]
-        process = await start("close", *ids, "--yes", "--json", env=environment(sandbox))
-        while len(sandbox.ledger) < 5:
-            await asyncio.sleep(0.01)
-        process.send_signal(number)
-        out, err = await asyncio.wait_for(process.communicate(), 20)
+        async with start("close", *ids, "--yes", "--json", env=environment(sandbox)) as process:
+            await some_have_left(sandbox, process)
+            process.send_signal(number)
+            out, err = await end_of(process)
         assert process.returncode == 130, err.decode()
         told = json.loads(out)
         assert told["counts"] == {"closing": len(sandbox.ledger), "skipped": 80 - len(sandbox.ledger)}
@@ -176,16 +193,18 @@ async def test_a_signal_lets_finish_what_has_left_and_tells_what_is_closed(numbe
 
 
 async def test_ctrl_c_while_ids_are_typed_ends_the_command() -> None:
-    async with Sandbox(trades=3, limit=ROOMY) as sandbox:
-        process = await start("close", "-", "--yes", env=environment(sandbox, THREECOMMAS_MODE="real"))
+    async with (
+        Sandbox(trades=3, limit=ROOMY) as sandbox,
+        start("close", "-", "--yes", env=environment(sandbox, THREECOMMAS_MODE="real")) as process,
+    ):
         assert process.stdin is not None
         process.stdin.write(" ".join(map(str, sandbox.exchange.trades)).encode())
         await process.stdin.drain()
         while await asyncio.to_thread(_is_unread, process.stdin):
             await asyncio.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        assert await asyncio.wait_for(process.wait(), 10) == 130
-        _, err = await process.communicate()
+        _, err = await end_of(process)
+        assert process.returncode == 130
         assert b"Traceback" not in err
         assert sandbox.requests == 0
 
@@ -198,12 +217,14 @@ def _is_unread(pipe: asyncio.StreamWriter) -> bool:
 
 
 async def test_a_report_from_the_shell_names_each_trade_once_and_ends_with_the_summary() -> None:
-    async with Sandbox(trades=60, limit=ROOMY, latency=(0.3, 0.3)) as sandbox:
-        process = await start("close", "--all", "--yes", env=environment(sandbox))
+    async with (
+        Sandbox(trades=60, limit=ROOMY, latency=(0.3, 0.3)) as sandbox,
+        start("close", "--all", "--yes", env=environment(sandbox)) as process,
+    ):
         while len(sandbox.ledger) < 5:
             await asyncio.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        out = (await asyncio.wait_for(process.communicate(), 20))[0].decode()
+        out = (await end_of(process))[0].decode()
         assert [out.count(str(id)) for id in sandbox.exchange.trades] == [1] * 60
         assert out.splitlines()[61].startswith("closing ")
         assert out.splitlines()[62].startswith("skipped ")
@@ -214,18 +235,12 @@ async def test_a_report_from_the_shell_names_each_trade_once_and_ends_with_the_s
 async def test_the_progress_bar_leaves_standard_output_alone_when_interrupted() -> None:
     terminal, slave = os.openpty()
     async with Sandbox(trades=40, limit=ROOMY, latency=(0.3, 0.3)) as sandbox:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "threecommas_async", "close", "--all", "--yes", "--json"),
-            env=environment(sandbox, TERM="xterm"),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=slave,
-        )
-        os.close(slave)
-        while len(sandbox.ledger) < 5:
-            await asyncio.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        out, _ = await asyncio.wait_for(process.communicate(), 20)
+        env = environment(sandbox, TERM="xterm")
+        async with start("close", "--all", "--yes", "--json", env=env, stderr=slave) as process:
+            os.close(slave)
+            await some_have_left(sandbox, process)
+            process.send_signal(signal.SIGINT)
+            out, _ = await end_of(process)
         os.close(terminal)
         assert process.returncode == 130
         assert json.loads(out)["counts"]["closing"] == len(sandbox.ledger)
@@ -253,14 +268,14 @@ async def test_what_has_been_closed_is_told_whatever_the_terminal_can_show() -> 
 
 
 async def test_a_reader_that_goes_away_changes_no_exit_code() -> None:
-    async with Sandbox(trades=3, limit=ROOMY) as sandbox:
-        process = await start("close", "--all", "--yes", env=environment(sandbox))
+    async with (
+        Sandbox(trades=3, limit=ROOMY) as sandbox,
+        start("close", "--all", "--yes", env=environment(sandbox)) as process,
+    ):
         assert process.stdout is not None
         process.stdout._transport.close()  # type: ignore[attr-defined]
-        code = await asyncio.wait_for(process.wait(), 20)
-        assert process.stderr is not None
-        err = (await process.stderr.read()).decode()
-        assert code == 0, err
+        err = (await end_of(process))[1].decode()
+        assert process.returncode == 0, err
         assert "Broken" not in err
         assert len(sandbox.ledger) == 3
 
@@ -271,7 +286,7 @@ async def test_standard_error_that_nobody_reads_costs_neither_report_nor_exit_co
         command = f"{sys.executable} -m threecommas_async close {arguments} {stderr}"
         env = environment(sandbox, **changes)
         process = await asyncio.create_subprocess_exec("bash", "-c", command, env=env, stdout=-1)
-        out, _ = await asyncio.wait_for(process.communicate(), 20)
+        out, _ = await end_of(process)
         return process.returncode, out
 
     async with Sandbox(trades=60, limit=ROOMY) as sandbox:
@@ -300,7 +315,7 @@ async def test_ctrl_c_tells_what_is_closed_where_nobody_reads_standard_error() -
         while len(sandbox.ledger) < 5:
             await asyncio.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        out, _ = await asyncio.wait_for(process.communicate(), 20)
+        out, _ = await end_of(process)
         assert json.loads(out)["counts"]["closing"] == len(sandbox.ledger)
         assert process.returncode == 130
 
@@ -308,8 +323,8 @@ async def test_ctrl_c_tells_what_is_closed_where_nobody_reads_standard_error() -
 async def test_closed_standard_input_holds_no_ids() -> None:
     async with Sandbox(trades=1, limit=ROOMY) as sandbox:
         command = f"exec {sys.executable} -m threecommas_async close - --yes <&-"
-        process = await asyncio.create_subprocess_shell(command, env=environment(sandbox), stderr=-1)
-        _, err = await asyncio.wait_for(process.communicate(), 20)
+        async with running("sh", "-c", command, env=environment(sandbox), stderr=PIPE) as process:
+            _, err = await end_of(process)
         assert process.returncode == 2
         assert b"standard input" in err
         assert sandbox.requests == 0
@@ -425,12 +440,14 @@ async def test_commands_within_a_minute_keep_the_request_limit_together() -> Non
 
 
 async def test_what_was_sent_until_ctrl_c_is_kept() -> None:
-    async with Sandbox(trades=80, limit=ROOMY, latency=(0.3, 0.3)) as sandbox:
-        process = await start("close", "--all", "--yes", env=environment(sandbox))
+    async with (
+        Sandbox(trades=80, limit=ROOMY, latency=(0.3, 0.3)) as sandbox,
+        start("close", "--all", "--yes", env=environment(sandbox)) as process,
+    ):
         while len(sandbox.ledger) < 5:
             await asyncio.sleep(0.01)
         process.send_signal(signal.SIGINT)
-        await asyncio.wait_for(process.communicate(), 20)
+        await end_of(process)
         assert process.returncode == 130
         assert len(json.loads(kept().read_bytes())["spent"]) == sandbox.requests
 
@@ -438,16 +455,16 @@ async def test_what_was_sent_until_ctrl_c_is_kept() -> None:
 async def test_a_lock_out_holds_for_the_next_command_too() -> None:
     async with Sandbox(trades=1, time_scale=1) as sandbox:
         sandbox.lock_out()
-        process = await start("close", "--all", env=environment(sandbox))
-        while not sandbox.refused:
-            await asyncio.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        await asyncio.wait_for(process.communicate(), 20)
-        code, out, err = await run("doctor", env=environment(sandbox))
-        assert (code, sandbox.requests) == (1, 1), out
-        assert "nothing was sent" in out
-        assert "An earlier command was locked out" in out
-        assert "Nothing is sent for " in err
+        async with start("close", "--all", env=environment(sandbox)) as process:
+            while not sandbox.refused:
+                await asyncio.sleep(0.01)
+            process.send_signal(signal.SIGINT)
+            await end_of(process)
+            code, out, err = await run("doctor", env=environment(sandbox))
+            assert (code, sandbox.requests) == (1, 1), out
+            assert "nothing was sent" in out
+            assert "An earlier command was locked out" in out
+            assert "Nothing is sent for " in err
 
 
 @pytest.mark.parametrize(
@@ -519,19 +536,19 @@ async def test_close_tells_in_json_why_it_could_not_begin() -> None:
 @asynccontextmanager
 async def serving(*arguments: str) -> AsyncGenerator[dict[str, str]]:
     """Run a sandbox from the shell; yield the environment that it prints."""
-    process = await start("sandbox", *arguments, env={})
-    env = {"XDG_STATE_HOME": os.environ["XDG_STATE_HOME"]}
-    assert process.stdout is not None
-    while "THREECOMMAS_BASE_URL" not in env:
-        line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
-        assert line, "it ended"
-        name, _, value = line.removeprefix("export ").strip().partition("=")
-        env |= {name: value} if line.startswith("export ") else {}
-    try:
-        yield env
-    finally:
-        process.send_signal(signal.SIGINT)
-        await asyncio.wait_for(process.communicate(), 20)
+    async with start("sandbox", *arguments, env={}) as process:
+        env = {"XDG_STATE_HOME": os.environ["XDG_STATE_HOME"]}
+        assert process.stdout is not None
+        while "THREECOMMAS_BASE_URL" not in env:
+            line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
+            assert line, "it ended"
+            name, _, value = line.removeprefix("export ").strip().partition("=")
+            env |= {name: value} if line.startswith("export ") else {}
+        try:
+            yield env
+        finally:
+            process.send_signal(signal.SIGINT)
+            await end_of(process)
 
 
 def client_of(env: Mapping[str, str]) -> ThreeCommas:

@@ -7,6 +7,7 @@ import asyncio
 import importlib.util
 import signal
 import sys
+from asyncio.subprocess import PIPE
 from contextlib import asynccontextmanager
 from decimal import Decimal
 from pathlib import Path
@@ -16,40 +17,40 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
+from tests.processes import end_of, running
 from tests.valkey import Valkey, find_server, free_port
 from threecommas_async import Permission, ThreeCommas
 from threecommas_async.sandbox import Sandbox
 
 if TYPE_CHECKING:
+    from asyncio.subprocess import Process
     from collections.abc import AsyncGenerator, AsyncIterator
+    from contextlib import AbstractAsyncContextManager
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
-async def start(*arguments: str, **environment: str) -> asyncio.subprocess.Process:
+def start(*arguments: str, **environment: str) -> AbstractAsyncContextManager[Process]:
     """Start Python in a process of its own, from the root of the repository."""
-    return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-W",
-        "error",
-        *arguments,
+    return running(
+        *(sys.executable, "-W", "error", *arguments),
         cwd=ROOT,
         env={"PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment},
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
     )
 
 
 async def run(*arguments: str, **environment: str) -> tuple[str, str]:
     """Run it to its end; return what it printed on stdout and stderr."""
-    process = await start(*arguments, **environment)
-    out, err = await process.communicate()
+    async with start(*arguments, **environment) as process:
+        out, err = await end_of(process)
     assert process.returncode == 0, (out + err).decode()
     return out.decode(), err.decode()
 
 
-async def line_with(text: str, process: asyncio.subprocess.Process) -> None:
+async def line_with(text: str, process: Process) -> None:
     assert process.stdout is not None
     async for line in process.stdout:
         if text in line.decode():
@@ -139,10 +140,10 @@ async def test_the_trading_bot_buys_twice_and_closes_the_one_that_loses() -> Non
 
 
 async def test_the_trading_bot_stops_cleanly_on_ctrl_c() -> None:
-    process = await start("examples/trading_bot.py")
-    await line_with("3 turn-1.2", process)
-    process.send_signal(signal.SIGINT)
-    out, err = await process.communicate()
+    async with start("examples/trading_bot.py") as process:
+        await line_with("3 turn-1.2", process)
+        process.send_signal(signal.SIGINT)
+        out, err = await end_of(process)
     assert (process.returncode, err.decode()) == (0, "")
     assert out.decode().splitlines()[-1] == "still to look at: nothing"
 
@@ -185,20 +186,15 @@ BEARER = {"Authorization": f"Bearer {SECRET}"}
 @asynccontextmanager
 async def webhook_service(sandbox: Sandbox) -> AsyncGenerator[aiohttp.ClientSession, None]:
     port = str(free_port())
-    process = await start(
+    async with start(
         "examples/webhook_service.py", WEBHOOK_SECRET=SECRET, PORT=port, **environment(sandbox)
-    )
-    try:
+    ) as process:
         await line_with("Running on", process)
         async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
             yield session
         process.send_signal(signal.SIGINT)
-        _, err = await process.communicate()
+        _, err = await end_of(process)
         assert (process.returncode, err.decode()) == (0, "")
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.communicate()
 
 
 async def post(session: aiohttp.ClientSession, body: Any, headers: dict[str, str]) -> tuple[int, Any]:

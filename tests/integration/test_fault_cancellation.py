@@ -22,9 +22,6 @@ from tests.fault_stage import (
 )
 from threecommas_async import OutcomeUnknownError, RateLimit, TransportError
 
-TIMEOUT: Final = 0.2
-SLACK: Final = 1.0
-"""Seconds by which a busy machine may be late."""
 BOTH_LOOPS: Final = pytest.mark.parametrize("setting", [ASYNCIO, UVLOOP], ids=str)
 EVERYWHERE: Final = pytest.mark.parametrize("setting", [ASYNCIO, UVLOOP, ASYNCIO_TLS, UVLOOP_TLS], ids=str)
 
@@ -69,9 +66,9 @@ def test_a_late_answer_reaches_no_other_call(setting: Setting, way: str) -> None
             for kind in {call.kind, call.look}:
                 server.plan(kind, itertools.repeat(LATE))
             if way == "timed out":
-                end = await end_of(name, client.with_options(timeout=TIMEOUT))
+                end = await end_of(name, client.with_options(timeout=setting.patience))
                 assert isinstance(end.what, TransportError)
-                assert end.elapsed < TIMEOUT + SLACK
+                assert end.elapsed < setting.patience + setting.slack
             else:
                 task = asyncio.create_task(end_of(name, client))
                 await until(lambda: server.seen(call.kind))

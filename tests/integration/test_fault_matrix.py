@@ -7,11 +7,12 @@ import gzip
 import itertools
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import pytest
 
+from tests import virtual_time
 from tests.fault_server import Break, Fault, FaultServer, Point, answers, kind_of
 from tests.fault_stage import (
     ASYNCIO,
@@ -38,12 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 
-TIMEOUT: Final = 1.0
-"""Seconds of a call against a silent server."""
 STAGGER: Final = 0.005
 """Seconds between such calls, which else would all go on at the same time."""
-SLACK: Final = 1.0
-"""Seconds by which a busy machine may be late."""
 
 
 class Ending(NamedTuple):
@@ -273,12 +270,17 @@ class Scene:
         name: The call.
         case: What goes wrong.
         often: Whether it goes wrong once, or each time.
+        setting: Where.
         reused: Another call has left a connection behind.
     """
 
-    def __init__(self, name: str, case: Case, often: Often, server: FaultServer, *, reused: bool) -> None:
+    def __init__(
+        self, name: str, case: Case, often: Often, server: FaultServer, setting: Setting, *, reused: bool
+    ) -> None:
         self.case = case
-        self.client: ThreeCommas = client_of(server.base_url, timeout=TIMEOUT if case.times_out else 5.0)
+        timeout = setting.patience if case.times_out else 5.0
+        self.client: ThreeCommas = client_of(server.base_url, timeout=timeout)
+        self._ends_within = setting.slack + (timeout if case.times_out else 1.0)
         self._name = name
         self._call: Call = CALLS[name]
         self._often = often
@@ -305,7 +307,7 @@ class Scene:
     async def play(self, place: int) -> Ending:
         if self.case.times_out:
             await asyncio.sleep(place * STAGGER)
-        self._began_at = datetime.now(UTC)
+        self._began_at = virtual_time.now()
         self._end, self._elapsed = await end_of(self._name, self.client)
         self._seen = self._server.seen(self._call.kind) + len(self._server.partial)
         done = self._server.exchange.carried_out[self._call.kind]
@@ -319,7 +321,7 @@ class Scene:
             self._check_trade(self._end)
         else:
             self._check_error(self._end)
-        assert self._elapsed < (TIMEOUT + SLACK if self.case.times_out else 4.0)
+        assert self._elapsed < self._ends_within
         hits = 1 if self._often == "once" else self._seen
         assert len(self._server.partial) == hits * self.case.fault.in_request
         complete = [r for r in self._server.received if kind_of(r.request_line)[0] == self._call.kind]
@@ -340,7 +342,7 @@ class Scene:
                 assert (error.attempts, error.permanent) == (self._seen, False)
                 assert error.sent_at is not None
                 # Reckoned back from another clock.
-                assert self._began_at - timedelta(milliseconds=20) < error.sent_at < datetime.now(UTC)
+                assert self._began_at - timedelta(milliseconds=20) < error.sent_at < virtual_time.now()
                 cause = None if self.case.the_fault == "TransportError" else self.case.the_fault
                 assert (error.__cause__ and type(error.__cause__).__name__) == cause
             case TransportError():
@@ -374,7 +376,7 @@ async def play(setting: Setting, cases: Iterable[tuple[Case, str, Often, bool]])
             if case.fault.at is Point.REQUEST_BODY and not CALLS[name].has_body:
                 continue
             server = await stack.enter_async_context(FaultServer(setting.tls))
-            scene = Scene(name, case, often, server, reused=reused)
+            scene = Scene(name, case, often, server, setting, reused=reused)
             await stack.enter_async_context(scene.client)
             await scene.set_up()
             scenes.append(scene)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
-import time
-from dataclasses import replace
+from msgspec.structs import replace
 from typing import Final
 
 import aiohttp
 import pytest
 
+from tests import virtual_time
 from tests.fault_server import GOOD, Break, Fault, FaultServer, Handshake, Point, answers, kind_of
 from tests.fault_stage import (
     ASYNCIO,
@@ -39,8 +39,8 @@ from threecommas_async import (
 from threecommas_async.transport import Transport, read_base_url
 from threecommas_async.wire import Failure, Request
 
-SLACK: Final = 1.0
-"""Seconds by which a busy machine may be late."""
+LATE: Final = 0.02
+"""Virtual seconds by which a call may be late."""
 BOTH_LOOPS: Final = pytest.mark.parametrize("setting", [ASYNCIO, UVLOOP], ids=str)
 EVERYWHERE: Final = pytest.mark.parametrize("setting", [ASYNCIO, UVLOOP, ASYNCIO_TLS, UVLOOP_TLS], ids=str)
 WRITES: Final = [name for name, call in CALLS.items() if call.is_write]
@@ -63,6 +63,7 @@ async def ends_with(name: str, *faults: Fault, looks: int = 0) -> tuple[End, Fau
         return await end_of(name, client), server
 
 
+@virtual_time.patient
 async def test_a_429_that_says_when_is_waited_out_until_then() -> None:
     limited = answers(b'{"error":"limit"}', "429 Too Many Requests", "Retry-After: 1\r\n")
 
@@ -74,7 +75,7 @@ async def test_a_429_that_says_when_is_waited_out_until_then() -> None:
         ):
             server.plan(kind, [limited])
             end = await end_of(name, client)
-        in_time = 1.0 <= end.elapsed < 1.0 + SLACK
+        in_time = 1.0 <= end.elapsed < 1.0 + LATE
         return server.seen(kind), server.exchange.carried_out[kind], isinstance(end.what, SmartTrade), in_time
 
     ends = dict(zip(CALLS, await asyncio.gather(*map(end, CALLS)), strict=True))
@@ -82,15 +83,17 @@ async def test_a_429_that_says_when_is_waited_out_until_then() -> None:
 
 
 @pytest.mark.parametrize("name", CALLS)
+@virtual_time.patient
 async def test_a_429_without_a_time_stops_every_call_for_the_lockout(name: str) -> None:
     async with FaultServer() as server, client_of(server.base_url) as client:
         server.plan(CALLS[name].kind, [LIMITED])
-        began = time.monotonic()
+        clock = asyncio.get_running_loop().time
+        began = clock()
         with client.with_raw() as answered:
             task = asyncio.create_task(end_of(name, client))
             await until(lambda: answered)
         assert (await client.smart_trades.get(8)).id == 8
-        assert time.monotonic() >= began + LOCKOUT
+        assert clock() >= began + LOCKOUT
         end = await task
     assert isinstance(end.what, SmartTrade)
     assert end.elapsed >= LOCKOUT
@@ -218,6 +221,7 @@ async def test_an_order_whose_last_look_fails_is_not_sent_again(last: Fault) -> 
     assert server.seen("create") == 1
 
 
+@virtual_time.patient
 async def test_an_order_whose_deadline_cuts_the_looks_short_is_not_sent_again() -> None:
     async with FaultServer() as server, client_of(server.base_url) as client:
         client._session._policy = replace(client._session._policy, settle=(0.001, 0.002, 60.0))
@@ -225,7 +229,7 @@ async def test_an_order_whose_deadline_cuts_the_looks_short_is_not_sent_again() 
         end = await end_of("create r1", client)
     assert type(end.what) is OutcomeUnknownError
     assert (server.seen("create"), server.seen("list")) == (1, 2)
-    assert end.elapsed < 1
+    assert end.elapsed < LATE
 
 
 async def test_a_look_for_a_create_reads_the_newest_trades_of_its_account_and_pair() -> None:
@@ -353,13 +357,14 @@ async def test_an_order_that_was_limited_and_then_lost_is_unknown_at_once(name: 
     assert server.seen(CALLS[name].kind) == 2
 
 
+@virtual_time.patient
 async def test_an_order_is_given_the_whole_deadline_and_a_close_half_of_it() -> None:
     elapsed: dict[str, float] = {}
     for name in ("create", "close_by_market"):
         async with FaultServer() as server, client_of(server.base_url, timeout=0.4) as client:
             server.plan(CALLS[name].kind, [SILENT])
             elapsed[name] = (await end_of(name, client)).elapsed
-    assert 0.39 <= elapsed["create"] < 0.4 + SLACK
+    assert 0.39 <= elapsed["create"] < 0.4 + LATE
     assert 0.19 <= elapsed["close_by_market"] < 0.39
 
 

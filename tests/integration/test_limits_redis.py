@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
-import logging
 import random
 import sys
 import time
 from bisect import bisect_left
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.processes import running
+from tests.stopwatch import Stopwatch
 from tests.valkey import Valkey, find_server
 from threecommas_async.errors import ClientStateError, LimitWaitError
 from threecommas_async.limits import RateLimit
@@ -29,7 +28,7 @@ from threecommas_async.limits_redis import SharedLimiter
 from threecommas_async.limits_redis.store import Visit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 
 BINARY = find_server()
 pytestmark = pytest.mark.skipif(
@@ -47,6 +46,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
 
 
 @pytest.fixture
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no store count as gone because the machine is busy."""
+    monkeypatch.setattr("threecommas_async.limits_redis.store._SOCKET_TIMEOUT", 60.0)
+    monkeypatch.setattr("threecommas_async.limits_redis.store.VISIT_TIMEOUT", 60.0)
+
+
+@pytest.fixture
 def key() -> str:
     """An API key that no other test uses."""
     return f"key-{random.getrandbits(64):x}"
@@ -54,14 +60,19 @@ def key() -> str:
 
 def worst_window(arrivals: list[float], period: float) -> int:
     times = sorted(arrivals)
-    return max(bisect_left(times, start + period) - place for place, start in enumerate(times))
+    windows = (bisect_left(times, start + period) - place for place, start in enumerate(times))
+    return max(windows, default=0)
 
 
-async def timed(limiter: SharedLimiter, *, is_exit: bool = False) -> float:
-    """Seconds until a permit comes, which is not released."""
-    began = time.monotonic()
-    await limiter.acquire(is_exit=is_exit)
-    return time.monotonic() - began
+@asynccontextmanager
+async def at_most(seconds: float) -> AsyncGenerator[None]:
+    """Assert how long it takes, on a `Stopwatch`."""
+    watch = Stopwatch()
+    try:
+        yield
+    finally:
+        watch.stop()
+    assert watch.elapsed < seconds
 
 
 @pytest.mark.long
@@ -82,26 +93,20 @@ async def test_four_processes_keep_one_limit(store: Valkey) -> None:
     server = await asyncio.start_server(api, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     numbers = [str(number) for number in (limit.requests, limit.period, seconds)]
-    processes = [
-        await asyncio.create_subprocess_exec(
-            *(sys.executable, "-W", "error", "-m", "tests.shared_limit_worker"),
-            *(store.url, str(port), str(seed), *numbers),
-            cwd=ROOT,
-        )
-        for seed in range(4)
-    ]
-    try:
+    command = (sys.executable, "-W", "error", "-m", "tests.shared_limit_worker")
+    async with AsyncExitStack() as stack:
+        processes = [
+            await stack.enter_async_context(
+                running(*command, store.url, str(port), str(seed), *numbers, cwd=ROOT)
+            )
+            for seed in range(4)
+        ]
         async with asyncio.timeout(3 * seconds):
             while len(arrivals) < 2.5 * limit.requests:  # In the middle of a rush.
                 await asyncio.sleep(0.001)
             processes[0].kill()
             codes = [await process.wait() for process in processes]
-    finally:
-        for process in processes:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        server.close()
+    server.close()
     assert codes == [-9, 0, 0, 0]
     assert worst_window(arrivals, limit.period) <= limit.requests
     assert worst_window(arrivals, limit.period) >= 0.95 * limit.requests
@@ -133,63 +138,80 @@ async def test_a_client_of_the_caller_is_used_and_not_closed(store: Valkey, key:
         assert (limiter.snapshot().used, limiter.snapshot().free) == (1, 99)
 
 
+async def told(limiter: SharedLimiter) -> None:
+    """Wait until the store knows of a pause."""
+    async with asyncio.timeout(60):
+        while not limiter._pause_is_told:
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.usefixtures("patience")
 async def test_a_pause_holds_for_all_and_then_one_tries(store: Valkey, key: str) -> None:
     limit = RateLimit(requests=10, period=3, lockout=5)
     first, second, third = (SharedLimiter(store.url, key, limit=limit, share=0.3) for _ in range(3))
     await first.acquire()
     first.release(answered=False)
+    began, watch = time.monotonic(), Stopwatch()
     first.pause(0.8)
     first.pause(0.1)
-    await asyncio.sleep(0.05)
+    await told(first)
     third.pause(0.1)
-    await asyncio.sleep(0.05)
-    began = time.monotonic()
+    await told(third)
     sent: list[float] = []
+    at: list[float] = []
 
     async def send(limiter: SharedLimiter, *, answered: bool) -> None:
         await limiter.acquire()
         sent.append(time.monotonic() - began)
+        at.append(watch.elapsed)
         limiter.release(answered=answered)
 
     await asyncio.gather(send(second, answered=False), send(third, answered=False))
     # Nobody before the pause ends; then one by one, a margin apart.
-    assert 0.65 <= sent[0] < 1.0
+    assert sent[0] >= 0.79
+    assert at[0] < 1.0
     assert sent[1] - sent[0] >= 0.24
     await asyncio.gather(*(send(third, answered=True) for _ in range(4)))
     # The first of these proves that the limit is not exceeded any more, and the others follow at once.
     assert sent[2] - sent[1] >= 0.24
-    assert sent[5] - sent[2] < 0.2
+    assert at[5] - at[2] < 0.2
+    watch.stop()
     for limiter in (first, second, third):
         await limiter.close()
 
 
+@pytest.mark.usefixtures("patience")
 async def test_a_pause_reaches_the_store_before_close_returns(store: Valkey, key: str) -> None:
     first, second = (SharedLimiter(store.url, key, share=0.5) for _ in range(2))
+    began = time.monotonic()
     first.pause(30)
     await first.close()
     with pytest.raises(LimitWaitError) as caught:
         await second.acquire(max_wait=5)
-    assert caught.value.retry_after == pytest.approx(30, abs=0.5)
+    assert 30 - (time.monotonic() - began) < caught.value.retry_after <= 30.1
     await second.close()
 
 
+@pytest.mark.usefixtures("patience")
 async def test_exits_have_a_reserve_and_go_first(store: Valkey, key: str) -> None:
     limit = RateLimit(requests=20, period=1, lockout=5)
     ours, theirs = (SharedLimiter(store.url, key, limit=limit, share=0.5) for _ in range(2))
+    async with at_most(0.5):
+        await asyncio.gather(*(limiter.acquire() for limiter in [ours, theirs] * 9))
     for limiter in [ours, theirs] * 9:
-        assert await timed(limiter) < 0.5
         limiter.release()
     with pytest.raises(LimitWaitError):
         await theirs.acquire(max_wait=0.2)
-    assert await timed(ours, is_exit=True) < 0.5
-    assert await timed(theirs, is_exit=True) < 0.5
+    async with at_most(0.5):
+        await ours.acquire(is_exit=True)
+        await theirs.acquire(is_exit=True)
     order: list[str] = []
 
     async def one(name: str) -> None:
         await ours.acquire(is_exit=name == "exit")
         order.append(name)
 
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(60):
         async with asyncio.TaskGroup() as tasks:
             for name in ["read"] * 5 + ["exit"]:
                 tasks.create_task(one(name))
@@ -199,18 +221,21 @@ async def test_exits_have_a_reserve_and_go_first(store: Valkey, key: str) -> Non
     await theirs.close()
 
 
+@pytest.mark.usefixtures("patience")
 async def test_max_wait_refuses_what_others_have_taken(store: Valkey, key: str) -> None:
     ours, theirs = (SharedLimiter(store.url, key, share=0.5, reserve=0) for _ in range(2))
+    began = time.monotonic()
     await asyncio.gather(*(theirs.acquire() for _ in range(100)))
     with pytest.raises(LimitWaitError) as caught:
         await ours.acquire(max_wait=30)
-    assert caught.value.retry_after == pytest.approx(65, abs=1)
+    assert 65 - (time.monotonic() - began) < caught.value.retry_after <= 65.1
     assert ours.snapshot().used == 100
     assert ours.snapshot().waiting == 0
     await ours.close()
     await theirs.close()
 
 
+@pytest.mark.usefixtures("patience")
 async def test_cancelled_waiters_cost_nothing(store: Valkey, key: str) -> None:
     limit = RateLimit(requests=20, period=1, lockout=5)
     limiter = SharedLimiter(store.url, key, limit=limit, share=1, reserve=0)
@@ -224,9 +249,8 @@ async def test_cancelled_waiters_cost_nothing(store: Valkey, key: str) -> None:
     sent = ends.count(None)
     for _ in range(sent):
         limiter.release()
-    began = time.monotonic()
-    await asyncio.gather(*(limiter.acquire() for _ in range(20 - sent)))
-    assert time.monotonic() - began < 0.7
+    async with at_most(0.7):
+        await asyncio.gather(*(limiter.acquire() for _ in range(20 - sent)))
     await asyncio.gather(*(limiter.acquire() for _ in range(sent)))
     assert limiter.snapshot().waiting == 0
     await limiter.close()
@@ -243,9 +267,8 @@ async def test_a_frozen_store_is_left_within_a_second(tmp_path: Path, key: str) 
             await limiter.acquire(max_wait=0.4)
         assert caught.value.retry_after == pytest.approx(1, abs=0.6)
         fresh = SharedLimiter(server.url, key, limit=RateLimit(requests=8, period=1, lockout=5), share=0.5)
-        began = time.monotonic()
-        await asyncio.gather(*(fresh.acquire() for _ in range(4)))
-        assert time.monotonic() - began < 1
+        async with at_most(1):
+            await asyncio.gather(*(fresh.acquire() for _ in range(4)))
         for _ in range(4):
             fresh.release()
         await asyncio.sleep(1)
@@ -257,110 +280,146 @@ async def test_a_frozen_store_is_left_within_a_second(tmp_path: Path, key: str) 
         server.kill()
 
 
-@dataclass
-class Outage:
-    """What happened to three processes' worth of limiters while something happened to their store."""
-
-    arrivals: list[float] = field(default_factory=list)
-    alone: list[float] = field(default_factory=list)
-    together_again: float | None = None
-
-
 LIMIT = RateLimit(requests=24, period=1.0, lockout=5)
 SHARES = 3 * 6
 
 
-async def suffer(server: Valkey, stop: Callable[[], object], start: Callable[[], object] | None) -> Outage:
-    seen, jitter, until = Outage(), random.Random(5), time.monotonic() + 8.5
-    limiters = [SharedLimiter(server.url, "the-key", limit=LIMIT, share=0.25, reserve=0) for _ in range(3)]
+class Bots:
+    """Three processes' worth of limiters on one store, which send all that they may.
 
-    async def work(limiter: SharedLimiter) -> None:
-        while time.monotonic() < until:
+    Attributes:
+        arrivals: When requests arrived.
+        alone: Those of them that were sent without the store.
+        longest: Seconds without an arrival, on a `Stopwatch`.
+    """
+
+    def __init__(self, server: Valkey) -> None:
+        self.arrivals: list[float] = []
+        self.alone: list[float] = []
+        self.longest: float = 0.0
+        self.watch = Stopwatch()
+        self._latest = 0.0
+        self._limiters = [
+            SharedLimiter(server.url, "the-key", limit=LIMIT, share=0.25, reserve=0) for _ in range(3)
+        ]
+        self._tasks = [
+            asyncio.create_task(self._work(limiter, random.Random(place)))
+            for place, limiter in enumerate(self._limiters * 6)
+        ]
+
+    @property
+    def are_together(self) -> bool:
+        return not any(limiter._away for limiter in self._limiters)
+
+    async def _work(self, limiter: SharedLimiter, jitter: random.Random) -> None:
+        while True:
             await limiter.acquire()
             await asyncio.sleep(jitter.uniform(0.001, 0.03))
-            seen.arrivals.append(time.monotonic())
+            self.longest = max(self.longest, self.watch.elapsed - self._latest)
+            self._latest = self.watch.elapsed
+            self.arrivals.append(time.monotonic())
             if limiter._away:
-                seen.alone.append(seen.arrivals[-1])
+                self.alone.append(self.arrivals[-1])
             await asyncio.sleep(0.002)
             limiter.release()
 
-    async def watch() -> None:
-        await asyncio.sleep(1.2)
-        await asyncio.to_thread(stop)
-        if start is not None:
-            await asyncio.sleep(4)
-            await asyncio.to_thread(start)
-            back = time.monotonic()
-            while any(limiter._away for limiter in limiters) or not any(at > back for at in seen.arrivals):
-                await asyncio.sleep(0.02)
-            seen.together_again = time.monotonic() - back
+    async def send(self, requests: int) -> None:
+        """Wait until so many more have arrived."""
+        enough = len(self.arrivals) + requests
+        await self.until(lambda: len(self.arrivals) >= enough)
 
-    tasks = [asyncio.create_task(work(limiter)) for limiter in limiters for _ in range(6)]
-    await asyncio.wait_for(watch(), timeout=8.5)
-    await asyncio.wait(tasks, timeout=max(0, until - time.monotonic()))
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    for limiter in limiters:
-        await limiter.close()
-    return seen
+    async def until(self, condition: Callable[[], object]) -> None:
+        async with asyncio.timeout(60):
+            while not condition():
+                await asyncio.sleep(0.01)
+
+    async def stop(self) -> None:
+        self.watch.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for limiter in self._limiters:
+            await limiter.close()
 
 
-@pytest.fixture(scope="module")
-def outages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Outage]:
-    """Four things that happen to a store, at the same time, each to one of its own."""
-    servers = [Valkey(str(BINARY), tmp_path_factory.mktemp("store")).start() for _ in range(4)]
-    frozen, killed, flushed, scripts = servers
-
-    async def main() -> dict[str, Outage]:
-        logging.getLogger("threecommas_async.limits").setLevel(logging.ERROR)
-        found = await asyncio.gather(
-            suffer(frozen, frozen.freeze, frozen.thaw),
-            suffer(killed, killed.kill, killed.start),
-            suffer(flushed, lambda: flushed.command("FLUSHALL"), None),
-            suffer(scripts, lambda: scripts.command("SCRIPT", "FLUSH"), None),
-        )
-        return dict(zip(("frozen", "killed", "flushed", "scripts flushed"), found, strict=True))
-
+@asynccontextmanager
+async def bots(directory: Path) -> AsyncGenerator[tuple[Bots, Valkey]]:
+    """Bots in the middle of their work, and their store."""
+    server = Valkey(str(BINARY), directory).start()
+    working = Bots(server)
     try:
-        return asyncio.run(main())
+        await working.send(LIMIT.requests + 1)
+        yield working, server
     finally:
-        for server in servers:
-            server.thaw()
-            server.kill()
-        logging.getLogger("threecommas_async.limits").setLevel(logging.NOTSET)
+        await working.stop()
+        server.kill()
+
+
+async def lose_the_store(
+    directory: Path, lose: Callable[[Valkey], object], bring_back: Callable[[Valkey], object]
+) -> Bots:
+    async with bots(directory) as (working, server):
+        await asyncio.to_thread(lose, server)
+        await working.until(lambda: len(working.alone) > SHARES)
+        await asyncio.to_thread(bring_back, server)
+        back = working.watch.elapsed
+        await working.until(lambda: working.are_together)
+        assert working.watch.elapsed - back < 5
+        # In the end they have the whole limit again.
+        together = len(working.arrivals)
+        await working.until(lambda: worst_window(working.arrivals[together:], LIMIT.period) > SHARES)
+    return working
+
+
+async def lose_what_it_knows(directory: Path, command: str) -> Bots:
+    async with bots(directory) as (working, server):
+        server.command(*command.split())
+        await working.send(LIMIT.requests + 1)
+    return working
+
+
+@pytest.mark.parametrize(
+    ("lose", "bring_back"),
+    [(Valkey.freeze, Valkey.thaw), (Valkey.kill, Valkey.start)],
+    ids=["frozen", "killed"],
+)
+async def test_each_process_goes_on_with_its_share_and_comes_back(
+    tmp_path: Path, lose: Callable[[Valkey], object], bring_back: Callable[[Valkey], object]
+) -> None:
+    working = await lose_the_store(tmp_path, lose, bring_back)
+    assert worst_window(working.alone, LIMIT.period) <= SHARES
+
+
+@pytest.mark.usefixtures("patience")
+async def test_a_lost_state_costs_a_period_and_a_lost_script_nothing(tmp_path: Path) -> None:
+    commands = ("FLUSHALL", "SCRIPT FLUSH")
+    for command in commands:
+        (tmp_path / command).mkdir()
+    state, script = await asyncio.gather(
+        *(lose_what_it_knows(tmp_path / command, command) for command in commands)
+    )
+    assert state.longest >= LIMIT.period
+    assert script.longest < 1.2 * LIMIT.period
+    assert not [*state.alone, *script.alone]
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", ["frozen", "killed", "flushed", "scripts flushed"])
-def test_the_limit_is_kept_in_sum_whatever_happens_to_the_store(
-    outages: dict[str, Outage], name: str
+@pytest.mark.parametrize(
+    "suffer",
+    [
+        lambda directory: lose_the_store(directory, Valkey.freeze, Valkey.thaw),
+        lambda directory: lose_the_store(directory, Valkey.kill, Valkey.start),
+        lambda directory: lose_what_it_knows(directory, "FLUSHALL"),
+        lambda directory: lose_what_it_knows(directory, "SCRIPT FLUSH"),
+    ],
+    ids=["frozen", "killed", "flushed", "scripts flushed"],
+)
+async def test_the_limit_is_kept_in_sum_whatever_happens_to_the_store(
+    tmp_path: Path, suffer: Callable[[Path], Awaitable[Bots]]
 ) -> None:
-    assert worst_window(outages[name].arrivals, LIMIT.period) <= LIMIT.requests
-    assert worst_window(outages[name].arrivals, LIMIT.period) >= 0.9 * LIMIT.requests
-
-
-@pytest.mark.parametrize("name", ["frozen", "killed"])
-def test_each_process_goes_on_with_its_share_and_comes_back(outages: dict[str, Outage], name: str) -> None:
-    outage = outages[name]
-    assert len(outage.alone) >= SHARES
-    assert worst_window(outage.alone, LIMIT.period) <= SHARES
-    assert outage.together_again is not None
-    assert outage.together_again < 5
-    # In the end they have the whole limit again.
-    end = max(outage.arrivals)
-    assert worst_window([at for at in outage.arrivals if at > end - 2], LIMIT.period) > SHARES
-
-
-def test_a_lost_state_costs_a_period_and_a_lost_script_nothing(outages: dict[str, Outage]) -> None:
-    longest = {
-        name: max(after - before for before, after in itertools.pairwise(sorted(outage.arrivals)))
-        for name, outage in outages.items()
-    }
-    assert longest["scripts flushed"] < 1.2
-    assert longest["flushed"] >= 1.0
-    assert not outages["flushed"].alone
-    assert not outages["scripts flushed"].alone
+    working = await suffer(tmp_path)
+    assert worst_window(working.arrivals, LIMIT.period) <= LIMIT.requests
+    assert worst_window(working.arrivals, LIMIT.period) >= 0.9 * LIMIT.requests
 
 
 async def test_a_cancelled_visit_ends_its_task(store: Valkey, key: str) -> None:
@@ -386,7 +445,7 @@ async def test_a_share_that_is_all_in_flight_goes_on_by_itself(key: str) -> None
         await asyncio.sleep(0.02)
         limiter.release()
 
-    async with asyncio.timeout(3):
+    async with asyncio.timeout(60):
         await asyncio.gather(*(call() for _ in range(8)))
     await limiter.close()
 
@@ -400,7 +459,7 @@ async def test_a_call_that_meets_a_close_does_not_wait_for_ever(store: Valkey, k
         for _ in range(turns):
             await asyncio.sleep(0)
         with suppress(ClientStateError):
-            await asyncio.wait_for(limiter.acquire(), timeout=1)
+            await asyncio.wait_for(limiter.acquire(), timeout=60)
         await closing
         await limiter.close()
         assert not limiter._tasks

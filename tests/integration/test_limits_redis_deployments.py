@@ -13,6 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.fault_stage import Certificate
+from tests.stopwatch import Stopwatch
 from tests.valkey import Valkey, find_server, free_port
 from threecommas_async.limits import RateLimit
 
@@ -39,6 +40,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     server = Valkey(str(BINARY), tmp_path_factory.mktemp("store")).start()
     yield server
     server.kill()
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no store count as gone because the machine is busy."""
+    monkeypatch.setattr("threecommas_async.limits_redis.store._SOCKET_TIMEOUT", 60.0)
+    monkeypatch.setattr("threecommas_async.limits_redis.store.VISIT_TIMEOUT", 60.0)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +76,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     node = Valkey(str(BINARY), tmp_path_factory.mktemp("cluster"), *options).start()
     try:
         node.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
-        patience = time.monotonic() + 10
+        patience = time.monotonic() + 60
         while b"cluster_state:ok" not in node.command("CLUSTER", "INFO"):
             assert time.monotonic() < patience
             time.sleep(0.02)
@@ -105,7 +113,7 @@ async def tls_in_front_of(store: Valkey, certificate: Certificate, port: int) ->
         yield
     finally:
         server.close()
-        await asyncio.wait_for(asyncio.gather(*handlers), timeout=2)
+        await asyncio.wait_for(asyncio.gather(*handlers), timeout=60)
         await asyncio.sleep(0.05)  # TLS says goodbye.
 
 
@@ -121,14 +129,20 @@ async def assert_two_keep_one_limit(place: Callable[[], Any], store: Valkey, key
         assert not limiter._away
         limiter.release()
 
-    async with asyncio.timeout(8):
-        await asyncio.gather(*(call(limiters[number % 2]) for number in range(25)))
+    watch = Stopwatch()
+    try:
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(call(limiters[number % 2]) for number in range(25)))
+        elapsed = watch.elapsed
+    finally:
+        watch.stop()
+        for limiter in limiters:
+            await limiter.close()
     assert store.calls() >= 3
     windows = [bisect_left(sent, at + LIMIT.period) - place for place, at in enumerate(sent)]
     assert max(windows) <= LIMIT.requests
-    assert LIMIT.floor(25) <= max(sent) - min(sent) < 3 * LIMIT.floor(25)
-    for limiter in limiters:
-        await limiter.close()
+    assert LIMIT.floor(25) <= max(sent) - min(sent)
+    assert elapsed < 3 * LIMIT.floor(25)
 
 
 async def test_over_tls(store: Valkey, certificate: Certificate, authority: str, key: str) -> None:
@@ -148,9 +162,9 @@ async def test_a_certificate_that_is_not_trusted_leaves_the_share(
     async with tls_in_front_of(store, certificate, port):
         query = f"?ssl_ca_certs={quote(str(other))}" if trusts == "another" else ""
         limiter = SharedLimiter(f"rediss://127.0.0.1:{port}/0{query}", key, limit=LIMIT, share=0.5)
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(60):
             for _ in range(5):
-                await limiter.acquire(max_wait=1)
+                await limiter.acquire()
         assert limiter._away
         assert limiter.snapshot().free == 0
         await limiter.close()
@@ -181,8 +195,8 @@ async def test_behind_a_sentinel(store: Valkey, tmp_path: Path, key: str) -> Non
     settings.write_text(f"sentinel monitor bots 127.0.0.1 {store.port} 1\n")
     watch = Valkey(str(BINARY), tmp_path, str(settings), "--sentinel").start()
     try:
-        sentinel: Any = Sentinel([("127.0.0.1", watch.port)], socket_timeout=0.5)  # type: ignore[no-untyped-call]
-        async with sentinel.master_for("bots", socket_timeout=0.5) as client:
+        sentinel: Any = Sentinel([("127.0.0.1", watch.port)], socket_timeout=60)  # type: ignore[no-untyped-call]
+        async with sentinel.master_for("bots", socket_timeout=60) as client:
             await assert_two_keep_one_limit(lambda: client, store, key)
             assert await client.ping()
         for one in sentinel.sentinels:

@@ -251,7 +251,7 @@ async def test_the_market_data_of_the_sandbox_has_its_documented_shape(
 
 async def test_trades_that_are_open_meet_the_new_rules_too(sandbox: Sandbox, client: ThreeCommas) -> None:
     trade = await client.smart_trades.create(long(order_type="limit", price=50000))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (await client.smart_trades.get(trade.id)).status.code == "created":
             await asyncio.sleep(0.01)
     sandbox.set_rules(PAIR, lotStep="0.01", minLotSize="0.02")
@@ -270,7 +270,7 @@ async def test_leverage_is_held_against_its_bound_when_it_is_changed(
     trade = await client.smart_trades.create(
         long(account_id=FUTURES_ACCOUNT.id, order_type="limit", price=50000)
     )
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         while (await client.smart_trades.get(trade.id)).status.code == "created":
             await asyncio.sleep(0.01)
     sandbox.set_rules(PAIR, max_leverage=10)

@@ -14,22 +14,27 @@ from threecommas_async.limits import RateLimit
 from threecommas_async.sandbox import PAPER_ACCOUNT, Fault, Sandbox
 
 GENEROUS = RateLimit(1000, 1.0, 1.0)
+STANDS_STILL = 0.001
+"""A time scale at which no time passes but what a test lets pass."""
 
 
 async def test_what_is_due_has_happened_when_the_clock_was_moved() -> None:
-    async with Sandbox(time_scale=1) as sandbox, ThreeCommas(**sandbox.credentials()) as client:
+    async with Sandbox(time_scale=STANDS_STILL) as sandbox, ThreeCommas(**sandbox.credentials()) as client:
         order = SmartTradeOrder.smart_trade(account_id=PAPER_ACCOUNT.id, pair="USDT_BTC", units="0.01")
         trade = await client.smart_trades.create(order, validate=False)
         sandbox.advance(2.9)
         assert not sandbox.fills
         sandbox.advance(0.2)
         fill = sandbox.fills[-1]
-        assert fill.at - sandbox.ledger[0].at == pytest.approx(3.0)
+        assert (fill.at - sandbox.ledger[0].at) * STANDS_STILL == pytest.approx(3.0)
         assert (await client.smart_trades.get(trade.id)).is_filled
 
 
 async def test_the_clock_is_moved_by_simulated_seconds_whatever_the_time_scale() -> None:
-    async with Sandbox(trades=1, time_scale=100) as sandbox, ThreeCommas(**sandbox.credentials()) as client:
+    async with (
+        Sandbox(trades=1, time_scale=STANDS_STILL) as sandbox,
+        ThreeCommas(**sandbox.credentials()) as client,
+    ):
         [id] = sandbox.exchange.trades
         await client.smart_trades.close_by_market(id)
         sandbox.advance(3.0)
@@ -61,7 +66,7 @@ async def test_a_429_after_the_clock_was_moved_names_the_wait_and_not_the_distan
 
 
 async def test_a_lock_out_and_a_ban_pass_on_the_sandboxs_clock() -> None:
-    async with Sandbox(trades=1, time_scale=1) as sandbox:
+    async with Sandbox(trades=1, time_scale=STANDS_STILL) as sandbox:
         options = sandbox.credentials(limits=GENEROUS, max_wait=0)
         for begin, refusal, length in (
             (sandbox.lock_out, RateLimitedError, 300),

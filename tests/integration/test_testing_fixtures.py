@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, get_args
 
 import pytest
 
+from tests import virtual_time
 from tests.doc_pages import run_pytest
+from tests.fleet import LoopSandbox
 from threecommas_async import SmartTradeOrder, SmartTrades, ThreeCommas
 from threecommas_async.endpoints import TABLE
 from threecommas_async.sandbox import PAPER_ACCOUNT, Fault, Sandbox
@@ -97,9 +99,10 @@ def test_a_fault_can_be_for_each_call_there_is() -> None:
         ("empty_answer", "empty answer", True),
     ],
 )
+@virtual_time.patient
 async def test_a_switch_breaks_what_it_says(switch: str, fault: str, carried_out: bool) -> None:
     async with (
-        Sandbox(time_scale=100) as sandbox,
+        LoopSandbox(time_scale=100) as sandbox,
         ThreeCommas(**sandbox.credentials(timeout=0.2)) as client,
     ):
         faults = Faults(sandbox)

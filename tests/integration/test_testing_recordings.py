@@ -13,6 +13,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from tests import virtual_time
 from tests.fault_stage import LIMITS
 from tests.raw_server import RawServer, Received, answer
 from threecommas_async import (
@@ -174,6 +175,7 @@ async def echo(received: Received, writer: asyncio.StreamWriter) -> None:
     await writer.drain()
 
 
+@virtual_time.patient
 async def test_nothing_that_a_server_echoes_brings_key_or_signature_into_the_file(tmp_path: Path) -> None:
     path = tmp_path / "echoed.jsonl"
     async with RawServer(echo) as server, client_of(server) as client:
@@ -181,7 +183,7 @@ async def test_nothing_that_a_server_echoes_brings_key_or_signature_into_the_fil
             for call in (
                 client.smart_trades.get(7),
                 client.smart_trades.get(8),
-                client.smart_trades.list(pair=KEY),
+                client.smart_trades.list(base=KEY),
                 client.smart_trades.set_note(7, f"my key is {KEY}"),
             ):
                 with pytest.raises((ServerError, OutcomeUnknownError)):
@@ -202,7 +204,7 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     key=st.text("abcdefgXYZ0189-_/+=", min_size=12, max_size=40),
     secret=st.text("hijklmUVW234567", min_size=12, max_size=40),
@@ -279,7 +281,7 @@ async def test_an_unexpected_request_is_a_note_of_the_error_that_it_led_to(tmp_p
 async def test_equal_requests_are_answered_in_the_order_of_the_recording(tmp_path: Path) -> None:
     path = tmp_path / "order.jsonl"
     async with (
-        Sandbox(trades=1, time_scale=1) as sandbox,
+        Sandbox(trades=1, time_scale=0.001) as sandbox,
         ThreeCommas(**sandbox.credentials(mode="real")) as client,
     ):
         [id] = sandbox.exchange.trades

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any, TypeAlias
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.batch_stage import TIGHT, Plan, Stage, play
@@ -141,14 +141,14 @@ def test_close_all_goes_on_until_it_knows_what_became_of_every_close() -> None:
     assert report.counts == {Verdict.ALREADY_CLOSED: 2}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(plan=plans(8))
 def test_a_report_is_right_for_every_trade_and_a_second_run_closes_what_is_left(plan: Plan) -> None:
     check(plan)
 
 
 @pytest.mark.long
-@settings(max_examples=3000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=3000)
 @given(plan=plans(40))
 def test_a_report_is_right_for_many_trades_too(plan: Plan) -> None:
     check(plan)

@@ -116,7 +116,7 @@ async def carry_out(plan: Plan) -> Record:
     return record
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(plans())
 def test_the_limiter_keeps_its_promises(plan: Plan) -> None:
     record = virtual_time.run(carry_out(plan))

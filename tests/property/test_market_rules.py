@@ -179,7 +179,7 @@ def one_target() -> SmartTradeOrder:
     )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(cases())
 @example(({}, two_targets(10)))  # One lot, less the fee.
 @example(({}, two_targets(11)))
@@ -194,7 +194,7 @@ def test_the_sandbox_refuses_what_the_rules_refuse_and_nothing_else(
     assert answer_of(exchange, order) == (422 if violations else 201), violations
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(cases())
 def test_the_sandbox_accepts_what_was_rounded_and_that_is_never_more(
     case: tuple[dict[str, Any], SmartTradeOrder],
@@ -249,7 +249,7 @@ def unchanged_but_for_steps(order: SmartTradeOrder) -> Any:
     )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(order=orders(), step=steps, lot=st.sampled_from(("0.001", "0.1", "1")).map(Decimal))
 def test_where_there_are_only_steps_rounding_fails_for_amounts_of_less_than_one_alone(
     order: SmartTradeOrder, step: Decimal, lot: Decimal

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 import tenacity
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.fleet import NOWHERE, PLACES, Fleet, Kind, LoopSandbox, PatientLoop
+from tests.fleet import NOWHERE, PLACES, Fleet, Kind, LoopSandbox
+from tests.virtual_time import PatientLoop
 from threecommas_async.limits import RateLimit
 from threecommas_async.retry import RetryPolicy
 from threecommas_async.sandbox.faults import Fault, RareFault
@@ -196,9 +197,7 @@ def pick(fleet: Fleet, kind: Kind, number: int) -> int:
 
 
 TestBots = Bots.TestCase
-TestBots.settings = settings(
-    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=[HealthCheck.too_slow]
-)
+TestBots.settings = settings(max_examples=40, stateful_step_count=25)
 
 
 @dataclass(frozen=True)

@@ -181,7 +181,7 @@ WAITS: Final = (None, None, math.inf, math.inf, 0.5, 1.5)
 calls = st.tuples(st.sampled_from(sorted(CALLS)), st.sampled_from(IDS), st.sampled_from(WAITS), st.booleans())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.data(),
     st.lists(calls, min_size=1, max_size=12),

@@ -86,7 +86,7 @@ class Server:
         )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(steps, min_size=1, max_size=16))
 # The fourth is carried out while the list is read for the fifth, between two of its pages.
 @example([(1, "good", 8, 0)] * 3 + [(1, "slow", 4.2, 0), (1, "good", 0, 0)])

@@ -152,7 +152,7 @@ def orders(draw: st.DrawFn) -> SmartTradeOrder:
 
 
 @given(orders())
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 def test_a_valid_order_arrives_as_it_was_made(order: SmartTradeOrder) -> None:
     rules.check_order(order)
     body = encode_body(order)
@@ -178,7 +178,7 @@ def test_a_valid_order_arrives_as_it_was_made(order: SmartTradeOrder) -> None:
 
 
 @given(orders())
-@settings(max_examples=200, deadline=None, derandomize=True)
+@settings(max_examples=200, derandomize=True)
 def test_no_number_leaves_in_exponent_form_or_as_a_float(order: SmartTradeOrder) -> None:
     def refuse(text: str) -> None:
         raise AssertionError(f"a JSON float: {text}")

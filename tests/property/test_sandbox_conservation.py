@@ -328,7 +328,6 @@ TestConservation = Conservation.TestCase
 TestConservation.settings = settings(
     max_examples=70,
     stateful_step_count=40,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )

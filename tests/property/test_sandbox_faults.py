@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.fleet import Fleet, Kind, LoopSandbox, PatientLoop
+from tests.fleet import Fleet, Kind, LoopSandbox
+from tests.virtual_time import PatientLoop
 from threecommas_async.sandbox.faults import Fault, Network, RareFault
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ async def meet(faults: list[AnyFault | None]) -> list[tuple[str, int, int]]:
     return seen
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(faults=st.lists(st.sampled_from([None, *FAULTS]), min_size=1, max_size=12))
 def test_each_request_suffers_what_was_said(faults: list[AnyFault | None]) -> None:
     with asyncio.Runner(loop_factory=PatientLoop) as runner:
