@@ -8,9 +8,11 @@ import signal
 import socket
 import subprocess
 import time
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Generator
     from pathlib import Path
 
 
@@ -23,16 +25,17 @@ def find_server() -> str | None:
         return shutil.which("valkey-server") or shutil.which("redis-server")
 
 
-def free_port() -> int:
-    """A port of the loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+@contextmanager
+def held_port() -> Generator[int]:
+    """A port of the loopback that nobody gets who asks for any; a server that asks for this one does."""
+    with socket.socket() as place:
+        place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        place.bind(("127.0.0.1", 0))
+        yield place.getsockname()[1]
 
 
 class Valkey:
-    """A server that can be frozen, killed and started again on the same port.
+    """A server that can be frozen, or crash and be started again on the same port, until it is killed.
 
     Args:
         binary: Path of the server.
@@ -43,7 +46,8 @@ class Valkey:
     def __init__(self, binary: str, directory: Path, *options: str) -> None:
         self._command = [binary, *options]
         self._directory = directory
-        self.port: int = free_port()
+        self._stack = ExitStack()
+        self.port: int = self._stack.enter_context(held_port())
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -76,6 +80,10 @@ class Valkey:
         self._signal(signal.SIGCONT)
 
     def kill(self) -> None:
+        self.crash()
+        self._stack.close()
+
+    def crash(self) -> None:
         process, self._process = self._process, None
         if process is not None:
             process.kill()

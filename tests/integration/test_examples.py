@@ -18,7 +18,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from tests.processes import end_of, running
-from tests.valkey import Valkey, find_server, free_port
+from tests.valkey import Valkey, find_server, held_port
 from threecommas_async import Permission, ThreeCommas
 from threecommas_async.sandbox import Sandbox
 
@@ -185,16 +185,16 @@ BEARER = {"Authorization": f"Bearer {SECRET}"}
 
 @asynccontextmanager
 async def webhook_service(sandbox: Sandbox) -> AsyncGenerator[aiohttp.ClientSession, None]:
-    port = str(free_port())
-    async with start(
-        "examples/webhook_service.py", WEBHOOK_SECRET=SECRET, PORT=port, **environment(sandbox)
-    ) as process:
-        await line_with("Running on", process)
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
-            yield session
-        process.send_signal(signal.SIGINT)
-        _, err = await end_of(process)
-        assert (process.returncode, err.decode()) == (0, "")
+    with held_port() as port:
+        async with start(
+            "examples/webhook_service.py", WEBHOOK_SECRET=SECRET, PORT=str(port), **environment(sandbox)
+        ) as process:
+            await line_with("Running on", process)
+            async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+                yield session
+            process.send_signal(signal.SIGINT)
+            _, err = await end_of(process)
+            assert (process.returncode, err.decode()) == (0, "")
 
 
 async def post(session: aiohttp.ClientSession, body: Any, headers: dict[str, str]) -> tuple[int, Any]:

@@ -380,8 +380,8 @@ async def lose_what_it_knows(directory: Path, command: str) -> Bots:
 
 @pytest.mark.parametrize(
     ("lose", "bring_back"),
-    [(Valkey.freeze, Valkey.thaw), (Valkey.kill, Valkey.start)],
-    ids=["frozen", "killed"],
+    [(Valkey.freeze, Valkey.thaw), (Valkey.crash, Valkey.start)],
+    ids=["frozen", "crashed"],
 )
 async def test_each_process_goes_on_with_its_share_and_comes_back(
     tmp_path: Path, lose: Callable[[Valkey], object], bring_back: Callable[[Valkey], object]
@@ -408,11 +408,11 @@ async def test_a_lost_state_costs_a_period_and_a_lost_script_nothing(tmp_path: P
     "suffer",
     [
         lambda directory: lose_the_store(directory, Valkey.freeze, Valkey.thaw),
-        lambda directory: lose_the_store(directory, Valkey.kill, Valkey.start),
+        lambda directory: lose_the_store(directory, Valkey.crash, Valkey.start),
         lambda directory: lose_what_it_knows(directory, "FLUSHALL"),
         lambda directory: lose_what_it_knows(directory, "SCRIPT FLUSH"),
     ],
-    ids=["frozen", "killed", "flushed", "scripts flushed"],
+    ids=["frozen", "crashed", "flushed", "scripts flushed"],
 )
 async def test_the_limit_is_kept_in_sum_whatever_happens_to_the_store(
     tmp_path: Path, suffer: Callable[[Path], Awaitable[Bots]]

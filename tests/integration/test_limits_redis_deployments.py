@@ -14,7 +14,7 @@ import pytest
 
 from tests.fault_stage import Certificate
 from tests.stopwatch import Stopwatch
-from tests.valkey import Valkey, find_server, free_port
+from tests.valkey import Valkey, find_server, held_port
 from threecommas_async.limits import RateLimit
 
 pytest.importorskip("redis", reason="the extra redis is not installed")
@@ -72,22 +72,23 @@ def key() -> str:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     """One node that has all slots."""
     # Without a port of its own the bus takes the next but 10 000, which need not exist.
-    options = ("--cluster-enabled", "yes", "--cluster-port", str(free_port()))
-    node = Valkey(str(BINARY), tmp_path_factory.mktemp("cluster"), *options).start()
-    try:
-        node.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
-        patience = time.monotonic() + 60
-        while b"cluster_state:ok" not in node.command("CLUSTER", "INFO"):
-            assert time.monotonic() < patience
-            time.sleep(0.02)
-        yield node
-    finally:
-        node.kill()
+    with held_port() as bus:
+        options = ("--cluster-enabled", "yes", "--cluster-port", str(bus))
+        node = Valkey(str(BINARY), tmp_path_factory.mktemp("cluster"), *options).start()
+        try:
+            node.command("CLUSTER", "ADDSLOTSRANGE", "0", "16383")
+            patience = time.monotonic() + 60
+            while b"cluster_state:ok" not in node.command("CLUSTER", "INFO"):
+                assert time.monotonic() < patience
+                time.sleep(0.02)
+            yield node
+        finally:
+            node.kill()
 
 
 @asynccontextmanager
-async def tls_in_front_of(store: Valkey, certificate: Certificate, port: int) -> AsyncGenerator[None]:
-    """PyPI's server speaks no TLS itself."""
+async def tls_in_front_of(store: Valkey, certificate: Certificate) -> AsyncGenerator[int]:
+    """The port of one that speaks TLS, which PyPI's server does not itself."""
     handlers: set[asyncio.Task[None]] = set()
 
     async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -108,9 +109,9 @@ async def tls_in_front_of(store: Valkey, certificate: Certificate, port: int) ->
         handlers.add(task)
         task.add_done_callback(handlers.discard)
 
-    server = await asyncio.start_server(accept, "127.0.0.1", port, ssl=certificate.server)
+    server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=certificate.server)
     try:
-        yield
+        yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
         await asyncio.wait_for(asyncio.gather(*handlers), timeout=60)
@@ -146,8 +147,7 @@ async def assert_two_keep_one_limit(place: Callable[[], Any], store: Valkey, key
 
 
 async def test_over_tls(store: Valkey, certificate: Certificate, authority: str, key: str) -> None:
-    port = free_port()
-    async with tls_in_front_of(store, certificate, port):
+    async with tls_in_front_of(store, certificate) as port:
         url = f"rediss://127.0.0.1:{port}/0?ssl_ca_certs={authority}"
         await assert_two_keep_one_limit(lambda: url, store, key)
 
@@ -156,10 +156,10 @@ async def test_over_tls(store: Valkey, certificate: Certificate, authority: str,
 async def test_a_certificate_that_is_not_trusted_leaves_the_share(
     store: Valkey, certificate: Certificate, tmp_path: Path, key: str, trusts: str
 ) -> None:
-    other, port = tmp_path / "other.pem", free_port()
+    other = tmp_path / "other.pem"
     other.write_text(Certificate().pem)
     store.command("CONFIG", "RESETSTAT")
-    async with tls_in_front_of(store, certificate, port):
+    async with tls_in_front_of(store, certificate) as port:
         query = f"?ssl_ca_certs={quote(str(other))}" if trusts == "another" else ""
         limiter = SharedLimiter(f"rediss://127.0.0.1:{port}/0{query}", key, limit=LIMIT, share=0.5)
         async with asyncio.timeout(60):
@@ -179,8 +179,7 @@ async def test_on_a_cluster(cluster: Valkey, key: str) -> None:
 async def test_on_a_cluster_over_tls(
     cluster: Valkey, certificate: Certificate, authority: str, key: str
 ) -> None:
-    port = free_port()
-    async with tls_in_front_of(cluster, certificate, port):
+    async with tls_in_front_of(cluster, certificate) as port:
         # A node names itself to its clients: here by the port that speaks TLS.
         cluster.command("CONFIG", "SET", "cluster-announce-port", str(port))
         try:
