@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.processes import Commands, end_of, running
+from tests.processes import PATIENCE, Commands, end_of, running
 from tests.raw_server import RawServer, answer, refused_port
 from threecommas_async.client import ThreeCommas
 from threecommas_async.endpoints import Permission
@@ -456,15 +456,15 @@ async def test_a_lock_out_holds_for_the_next_command_too() -> None:
     async with Sandbox(trades=1, time_scale=1) as sandbox:
         sandbox.lock_out()
         async with start("close", "--all", env=environment(sandbox)) as process:
-            while not sandbox.refused:
-                await asyncio.sleep(0.01)
+            assert process.stderr is not None
+            assert b"429" in await asyncio.wait_for(process.stderr.readline(), PATIENCE)
             process.send_signal(signal.SIGINT)
             await end_of(process)
-            code, out, err = await run("doctor", env=environment(sandbox))
-            assert (code, sandbox.requests) == (1, 1), out
-            assert "nothing was sent" in out
-            assert "An earlier command was locked out" in out
-            assert "Nothing is sent for " in err
+        code, out, err = await run("doctor", env=environment(sandbox))
+        assert (code, sandbox.requests) == (1, 1), out
+        assert "nothing was sent" in out
+        assert "An earlier command was locked out" in out
+        assert "Nothing is sent for " in err
 
 
 @pytest.mark.parametrize(
