@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
-from msgspec.structs import replace
 from typing import Final
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 
 from tests import virtual_time
 from tests.fault_server import GOOD, Break, Fault, FaultServer, Handshake, Point, answers, kind_of

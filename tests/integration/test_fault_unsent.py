@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import itertools
 from contextlib import nullcontext
-from msgspec.structs import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 from tenacity.wait import wait_base
 
 from tests.fault_server import Break, Fault, FaultServer, Handshake, Point, answers
