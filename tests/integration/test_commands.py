@@ -52,10 +52,10 @@ def state_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def start(
-    *arguments: str, env: Mapping[str, str], stderr: int = PIPE
+    *arguments: str, env: Mapping[str, str], stdin: int = PIPE, stderr: int = PIPE
 ) -> AbstractAsyncContextManager[Process]:
     command = (sys.executable, "-W", "error", "-m", "threecommas_async", *arguments)
-    return running(*command, env=env, stdin=PIPE, stdout=PIPE, stderr=stderr)
+    return running(*command, env=env, stdin=stdin, stdout=PIPE, stderr=stderr)
 
 
 async def run(*arguments: str, env: Mapping[str, str], given: str = "") -> tuple[int | None, str, str]:
@@ -193,26 +193,29 @@ async def test_a_signal_lets_finish_what_has_left_and_tells_what_is_closed(numbe
 
 
 async def test_ctrl_c_while_ids_are_typed_ends_the_command() -> None:
+    typed, keyboard = os.pipe()
     async with (
         Sandbox(trades=3, limit=ROOMY) as sandbox,
-        start("close", "-", "--yes", env=environment(sandbox, THREECOMMAS_MODE="real")) as process,
+        start(
+            "close", "-", "--yes", env=environment(sandbox, THREECOMMAS_MODE="real"), stdin=typed
+        ) as process,
     ):
-        assert process.stdin is not None
-        process.stdin.write(" ".join(map(str, sandbox.exchange.trades)).encode())
-        await process.stdin.drain()
-        while await asyncio.to_thread(_is_unread, process.stdin):
+        os.write(keyboard, " ".join(map(str, sandbox.exchange.trades)).encode())
+        while _is_unread(typed):
             await asyncio.sleep(0.01)
         process.send_signal(signal.SIGINT)
         _, err = await end_of(process)
         assert process.returncode == 130
         assert b"Traceback" not in err
         assert sandbox.requests == 0
+    os.close(typed)
+    os.close(keyboard)
 
 
-def _is_unread(pipe: asyncio.StreamWriter) -> bool:
+def _is_unread(pipe: int) -> bool:
     """Whether something that was written to a pipe waits for its reader."""
     waiting = array.array("i", [0])
-    fcntl.ioctl(pipe.get_extra_info("pipe").fileno(), termios.FIONREAD, waiting)
+    fcntl.ioctl(pipe, termios.FIONREAD, waiting)
     return waiting[0] > 0
 
 
