@@ -198,9 +198,10 @@ async def test_what_fails_while_following_costs_no_report() -> None:
         assert report.counts == {Verdict.CLOSING: 3}
 
 
+@virtual_time.patient
 async def test_an_id_that_nothing_has_costs_the_others_no_end() -> None:
     """The answer about it was lost, so that nobody knows until it is followed."""
-    async with Sandbox(trades=3, limit=ROOMY, time_scale=1) as sandbox, client_of(sandbox) as client:
+    async with LoopSandbox(trades=3, limit=ROOMY, time_scale=1) as sandbox, client_of(sandbox) as client:
         sandbox.network.next(Fault.LOST_ANSWER)
         calls = client.with_options(timeout=0.5).smart_trades
         report = await calls.close_many([999_999_999, *sandbox.exchange.trades], concurrency=1, wait=True)
@@ -301,8 +302,12 @@ async def test_a_cancelled_batch_loses_nothing_and_a_second_run_closes_the_rest(
 
 
 @pytest.mark.parametrize("how", ["closing", "cancel_many"])
+@virtual_time.patient
 async def test_what_had_ended_is_not_called_refused_because_the_batch_was_stopped(how: str) -> None:
-    async with Sandbox(trades=50, limit=ROOMY, latency=(0.2, 0.2)) as sandbox, client_of(sandbox) as client:
+    async with (
+        LoopSandbox(trades=50, limit=ROOMY, latency=(0.2, 0.2)) as sandbox,
+        client_of(sandbox) as client,
+    ):
         ids = list(sandbox.exchange.trades)
         await client.smart_trades.close_many(ids)
         if how == "closing":

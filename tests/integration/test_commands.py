@@ -288,8 +288,8 @@ async def test_standard_error_that_nobody_reads_costs_neither_report_nor_exit_co
     async def run_in_shell(arguments: str, **changes: str) -> tuple[int | None, bytes]:
         command = f"{sys.executable} -m threecommas_async close {arguments} {stderr}"
         env = environment(sandbox, **changes)
-        process = await asyncio.create_subprocess_exec("bash", "-c", command, env=env, stdout=-1)
-        out, _ = await end_of(process)
+        async with running("bash", "-c", command, env=env, stdout=PIPE) as process:
+            out, _ = await end_of(process)
         return process.returncode, out
 
     async with Sandbox(trades=60, limit=ROOMY) as sandbox:
@@ -307,18 +307,12 @@ async def test_ctrl_c_tells_what_is_closed_where_nobody_reads_standard_error() -
     reader, writer = os.pipe()
     os.close(reader)
     async with Sandbox(trades=40, limit=ROOMY, latency=(0.3, 0.3)) as sandbox:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *("-m", "threecommas_async", "close", "--all", "--yes", "--json"),
-            env=environment(sandbox),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=writer,
-        )
-        os.close(writer)
-        while len(sandbox.ledger) < 5:
-            await asyncio.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        out, _ = await end_of(process)
+        env = environment(sandbox)
+        async with start("close", "--all", "--yes", "--json", env=env, stderr=writer) as process:
+            os.close(writer)
+            await some_have_left(sandbox, process)
+            process.send_signal(signal.SIGINT)
+            out, _ = await end_of(process)
         assert json.loads(out)["counts"]["closing"] == len(sandbox.ledger)
         assert process.returncode == 130
 
@@ -430,9 +424,15 @@ async def test_commands_within_a_minute_keep_the_request_limit_together() -> Non
         env = environment(sandbox)
         assert (await run("doctor", env=env))[0] == 0
         assert (await run("close", "--all", env=env))[0] == 0
-        first = await run("close", "--all", "--yes", "--json", "--deadline", "3", env=env)
-        assert (sandbox.refused, sandbox.requests) == (0, 100), first[2]
-        assert json.loads(first[1])["counts"] == {
+        async with start("close", "--all", "--yes", "--json", env=env) as process:
+            while sandbox.requests < 100:
+                assert process.returncode is None
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.5)  # In which nothing is sent.
+            process.send_signal(signal.SIGINT)
+            out, err = await end_of(process)
+        assert (sandbox.refused, sandbox.requests) == (0, 100), err.decode()
+        assert json.loads(out)["counts"] == {
             "closing": len(sandbox.ledger),
             "skipped": 97 - len(sandbox.ledger),
         }
@@ -543,7 +543,7 @@ async def serving(*arguments: str) -> AsyncGenerator[dict[str, str]]:
         env = {"XDG_STATE_HOME": os.environ["XDG_STATE_HOME"]}
         assert process.stdout is not None
         while "THREECOMMAS_BASE_URL" not in env:
-            line = (await asyncio.wait_for(process.stdout.readline(), 20)).decode()
+            line = (await process.stdout.readline()).decode()
             assert line, "it ended"
             name, _, value = line.removeprefix("export ").strip().partition("=")
             env |= {name: value} if line.startswith("export ") else {}
