@@ -1,0 +1,183 @@
+"""How batches of SmartTrades are made, planned, and followed to their end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from msgspec.structs import replace
+
+from threecommas_async import endpoints, errors
+from threecommas_async.batch import closing as verdicts
+from threecommas_async.batch import follow
+from threecommas_async.batch.engine import Batch, make_report
+from threecommas_async.batch.items import Item, each
+from threecommas_async.batch.report import BatchReport, Outcome, Verdict, lighten
+from threecommas_async.models.summary import TradeSummary
+from threecommas_async.resources.smart_trades import SmartTradeCalls
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import Self
+
+    from threecommas_async.batch.closing import OnUnfilled
+    from threecommas_async.batch.items import Read, Source
+    from threecommas_async.batch.progress import OnProgress
+    from threecommas_async.errand import Errand
+    from threecommas_async.models.smart_trade import SmartTrade
+
+CONCURRENCY: Final = 16
+"""Calls of a batch in flight at most, unless told otherwise."""
+STILL_OPEN: Final = 10.0
+"""Seconds after which a trade that is open is followed no longer where nobody knows of its close."""
+FOLLOW: Final = 600.0
+"""Seconds for which ``wait=True`` follows trades when there is no deadline."""
+POLL_EVERY: Final = 10.0
+"""Seconds between two polls."""
+
+_log = logging.getLogger("threecommas_async.batch")
+
+
+class SmartTradeBatches(SmartTradeCalls):
+    """What the batches of ``client.smart_trades`` have in common."""
+
+    def _view(self, errand: Errand, *, is_exit: bool = False) -> Self:
+        return self.with_session(self._session.patient(is_exit=is_exit, errand=errand))
+
+    def _looks(self, errand: Errand) -> Self:
+        return self.with_session(self._session.patient(is_exit=True, errand=errand, can_be_called_off=False))
+
+    def _closing(
+        self,
+        read: Read,
+        errand: Errand,
+        *,
+        on_unfilled: OnUnfilled,
+        concurrency: int,
+        deadline: float | None,
+        on_progress: OnProgress | None,
+    ) -> Batch:
+        act = verdicts.Closing(self._view(errand, is_exit=True), self._looks(errand), on_unfilled)
+        return self._batch(
+            read, act, errand, concurrency=concurrency, deadline=deadline, on_progress=on_progress
+        )
+
+    def _batch(
+        self,
+        read: Read,
+        act: Callable[[Item], Awaitable[Outcome]],
+        errand: Errand,
+        *,
+        concurrency: int,
+        deadline: float | None,
+        on_progress: OnProgress | None,
+    ) -> Batch:
+        return Batch(
+            partial(self._read, read, errand),
+            act,
+            errand=errand,
+            limit=self._session.limiter.limit,
+            concurrency=concurrency,
+            deadline=deadline,
+            on_progress=on_progress,
+            lost=self._lost,
+            clock=self._session.clock,
+        )
+
+    async def _read(self, read: Read, errand: Errand) -> Source:
+        """Read what a batch is given, and by pages the trades whose account has to be known before."""
+        items = await read()
+        if not isinstance(items, AsyncGenerator):
+            unplaced = self._session.unplaced(item.id for item in items if item.id)
+            with suppress(errors.ThreeCommasError):  # Each of them can still be read by itself.
+                if len(unplaced) > 1:
+                    await follow.find_active(self._view(errand), unplaced, lambda _: None)
+        return items
+
+    def _lost(self, id: int) -> errors.OutcomeUnknownError | None:
+        """Return what is known of a cancelled write on a trade."""
+        cancelled = reversed(self._session.in_flight_unknown)
+        return next((error for error in cancelled if error.smart_trade_id == id), None)
+
+    async def _plan(
+        self,
+        read: Read,
+        on_unfilled: OnUnfilled,
+        errand: Errand,
+    ) -> BatchReport:
+        began = self._session.clock()
+        source = await read()
+        items = [item async for item in each(source)]
+        seen: dict[int, TradeSummary] = {}
+
+        def see(trade: SmartTrade) -> None:
+            seen[trade.id] = TradeSummary.of(trade)
+
+        unread = {item.id for item in items if item.id and item.seen is None}
+        found = await follow.find(self._view(errand), unread, see)
+        outcomes: list[Outcome] = []
+        needed: dict[int | None, int] = {}
+        async for item in each(items):
+            planned = verdicts.plan(item, seen, found.problems, on_unfilled=on_unfilled)
+            outcomes.append(outcome := self._held_back(planned))
+            needed[outcome.id] = verdicts.requests_of(outcome)
+        limit = self._session.limiter.limit
+        report = make_report(tuple(outcomes), self._session.clock() - began, errand, limit)
+        return replace(report, floor=limit.floor(sum(needed.values())), dry_run=True)
+
+    def _held_back(self, outcome: Outcome) -> Outcome:
+        """Return the verdict of a plan, refused where the client was told not to do that."""
+        if outcome.id is None or not verdicts.requests_of(outcome):
+            return outcome
+        cancels = outcome.verdict is Verdict.WOULD_CANCEL
+        row = endpoints.CANCEL_SMART_TRADE if cancels else endpoints.CLOSE_BY_MARKET
+        refusal = self._session.objection(row, {"id": outcome.id})
+        if refusal is None:
+            return outcome
+        return Outcome(outcome.id, Verdict.REFUSED, outcome.trade, lighten(refusal))
+
+    def _ends_at(self, deadline: float | None) -> float | None:
+        return None if deadline is None else self._session.clock() + deadline
+
+    async def _follow(self, report: BatchReport, errand: Errand, ends_at: float | None) -> BatchReport:
+        """Follow what a batch has closed or cancelled to its end."""
+        began = self._session.clock()
+        left = FOLLOW if ends_at is None else ends_at - began
+        limit = self._session.limiter.limit
+        followed = verdicts.Followed(report)
+        elapsed, opened = report.elapsed, report.opened
+        del report  # Not to hold each verdict twice.
+
+        def so_far() -> BatchReport:
+            seconds = elapsed + self._session.clock() - began
+            return replace(make_report(tuple(followed.outcomes), seconds, errand, limit), opened=opened)
+
+        def is_left_open(trade: SmartTrade) -> bool:
+            return self._session.clock() - began >= STILL_OPEN and followed.is_left_open(trade)
+
+        try:
+            await followed.begin()
+            if errand.called_off is not None or not followed.places or left <= 0:
+                return so_far()
+            await follow.follow(
+                self._view(errand),
+                set(followed.places),
+                is_left_open,
+                followed.take,
+                limit=limit,
+                timeout=left,
+                poll_every=POLL_EVERY,
+                must_exist=False,
+            )
+        except errors.WaitTimeoutError:
+            pass  # Those that have ended are known.
+        except Exception as problem:  # noqa: BLE001 - a limiter of the caller's may raise anything
+            _log.warning("following the trades of a batch failed: %r", problem)
+        except asyncio.CancelledError as cancelled:
+            held = so_far()
+            raise cancelled from errors.BatchStoppedError(f"cancelled: {held!r}", report=held)
+        return so_far()
