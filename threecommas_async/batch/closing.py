@@ -178,7 +178,7 @@ class Followed:
     """
 
     def __init__(self, report: BatchReport) -> None:
-        self.outcomes = list(report)
+        self.outcomes: list[Outcome] = list(report)
         self.places: dict[int, list[int]] = {}
 
     async def begin(self) -> None:
