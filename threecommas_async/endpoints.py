@@ -6,9 +6,7 @@ Source: the official documentation (state of 2026-05).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from msgspec import Struct
@@ -20,7 +18,7 @@ from threecommas_async.models.account import (
     BalanceShare,
     ConnectedAccount,
 )
-from threecommas_async.models.decoding import Page, PageDecoder, decode, json_decoder
+from threecommas_async.models.decoding import Decoder, Page, PageDecoder
 from threecommas_async.models.leverage import LeverageData
 from threecommas_async.models.market import CurrencyRates, Market, decode_pairs
 from threecommas_async.models.smart_trade import SmartTrade
@@ -63,8 +61,7 @@ class Replay(StrEnum):
     """Twice may be two orders: never sent again once it may have arrived."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Endpoint(Generic[T]):
+class Endpoint(Struct, Generic[T], frozen=True, eq=False):
     """One call of the API.
 
     Args:
@@ -82,18 +79,22 @@ class Endpoint(Generic[T]):
     path: str
     permission: Permission
     replay: Replay
-    decode: Callable[[bytes], T] = field(repr=False)
+    decode: Callable[[bytes], T]
     read_back: ReadBack[T] | None = None
     is_exit: bool = False
     is_signed: bool = True
-    subject: str | None = field(init=False, default=None)
-    """The path value that must be the ``id`` of the answer; None where the answer has none."""
 
-    def __post_init__(self) -> None:
+    @property
+    def subject(self) -> str | None:
+        """The path value that must be the ``id`` of the answer; None where the answer has none."""
         if self.read_back is not None:
-            object.__setattr__(self, "subject", self.read_back.parameter)
-        elif self.path.endswith(("{id}", "{account_id}")):
-            object.__setattr__(self, "subject", self.path.rpartition("{")[2].rstrip("}"))
+            return self.read_back.parameter
+        if self.path.endswith(("{id}", "{account_id}")):
+            return self.path.rpartition("{")[2].rstrip("}")
+        return None
+
+    def __repr__(self) -> str:
+        return f"<Endpoint {self}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return find, (self.method, self.path)
@@ -152,15 +153,15 @@ _ACCOUNT: Final = "/ver1/accounts/{account_id}"
 _ENTITIES: Final = "/active_trading_entities"
 _TABLE_DATA: Final = "/account_table_data"
 
-_one: Callable[[bytes], SmartTrade] = partial(decode, json_decoder(SmartTrade))
-_info: Callable[[bytes], ReduceFundsInfo] = partial(decode, json_decoder(ReduceFundsInfo))
+_one = Decoder(SmartTrade)
+_info = Decoder(ReduceFundsInfo)
 _page = PageDecoder(SmartTrade)
 _trades = PageDecoder(Trade)
 _markets = PageDecoder(Market)
 _pairs: Callable[[bytes], Page[Pair]] = decode_pairs
-_rates: Callable[[bytes], CurrencyRates] = partial(decode, json_decoder(CurrencyRates))
-_account: Callable[[bytes], ConnectedAccount] = partial(decode, json_decoder(ConnectedAccount))
-_entities: Callable[[bytes], ActiveEntitiesData] = partial(decode, json_decoder(ActiveEntitiesData))
+_rates = Decoder(CurrencyRates)
+_account = Decoder(ConnectedAccount)
+_entities = Decoder(ActiveEntitiesData)
 _accounts = PageDecoder(ConnectedAccount)
 _leverage = PageDecoder(LeverageData)
 _shares = PageDecoder(BalanceShare)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Context, InvalidOperation, getcontext, setcontext
+from functools import cached_property
 from types import GenericAlias
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar, cast, overload
 
@@ -76,35 +77,42 @@ class Page(Sequence[T], Generic[T]):
         return self.items[index]
 
 
-def json_decoder(type_: type[T]) -> msgspec.json.Decoder[T]:
-    """Return the decoder for one type.
+class Decoder(Generic[T]):
+    """Decodes an object, leniently where it must be.
 
-    It is strict, which is quicker: recorded answers spell few whole numbers ``"1"`` or ``"14.0"``, and what
-    does not fit is read once more, leniently.
+    Strict first, which is quicker: recorded answers spell few whole numbers ``"1"`` or ``"14.0"``. What does
+    not fit is read once more, leniently: a whole number may be text, an object or a list that is null is
+    taken as absent, and characters that are no text (lone surrogates, bytes that are not UTF-8) are replaced.
+
+    Args:
+        type_: Type of the object.
     """
-    return msgspec.json.Decoder(type_)
 
+    def __init__(self, type_: type[T]) -> None:
+        self._type = type_
 
-def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """Decode a body, leniently where it must be.
+    # With the first body: to read the hints of all types took a quarter of the time that importing takes.
+    @cached_property
+    def _strict(self) -> msgspec.json.Decoder[T]:
+        return msgspec.json.Decoder(self._type)
 
-    A whole number may be text. Where an object or a list is null, it is taken as absent. Characters that are
-    no text (lone surrogates, bytes that are not UTF-8) are replaced.
+    def __call__(self, body: bytes) -> T:
+        """Decode a body.
 
-    Raises:
-        msgspec.DecodeError: The body is not JSON or does not fit; the text holds a path and no values.
-        RecursionError: The body is nested absurdly deep.
-        ArithmeticError: A number has an absurd exponent.
-    """
-    callers = getcontext()
-    setcontext(_NUMBERS)  # localcontext would copy it, at twice the price.
-    try:
-        return decoder.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        # No documented object or list is ever null. Should one be, absence is the nearest meaning.
-        return msgspec.convert(_tolerant(body), decoder.type, strict=False)
-    finally:
-        setcontext(callers)
+        Raises:
+            msgspec.DecodeError: The body is not JSON or does not fit; the text holds a path and no values.
+            RecursionError: The body is nested absurdly deep.
+            ArithmeticError: A number has an absurd exponent.
+        """
+        callers = getcontext()
+        setcontext(_NUMBERS)  # localcontext would copy it, at twice the price.
+        try:
+            return self._strict.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            # No documented object or list is ever null. Should one be, absence is the nearest meaning.
+            return msgspec.convert(_tolerant(body), self._type, strict=False)
+        finally:
+            setcontext(callers)
 
 
 class PageDecoder(Generic[T]):
@@ -114,17 +122,24 @@ class PageDecoder(Generic[T]):
         item: Type of the elements.
     """
 
-    __slots__ = ("_item", "_page")
-
     def __init__(self, item: type[T]) -> None:
         self._item = item
-        self._page = json_decoder(cast("type[tuple[T, ...]]", GenericAlias(tuple, (item, ...))))
+
+    @cached_property
+    def _strict(self) -> msgspec.json.Decoder[tuple[T, ...]]:
+        return msgspec.json.Decoder(cast("type[tuple[T, ...]]", GenericAlias(tuple, (self._item, ...))))
 
     def __call__(self, body: bytes) -> Page[T]:
+        """Decode a body.
+
+        Raises:
+            msgspec.DecodeError: The body is no list, or one of more than `MAX_ELEMENTS` with malformed ones.
+            RecursionError: The body is nested absurdly deep.
+        """
         callers = getcontext()
         setcontext(_NUMBERS)
         try:
-            return Page(self._page.decode(body))
+            return Page(self._strict.decode(body))
         except (msgspec.DecodeError, UnicodeDecodeError, ArithmeticError):
             return self._one_by_one(_elements(body))
         finally:
