@@ -203,7 +203,7 @@ class Guard:
     @staticmethod
     def _located(book: AccountBook, target: Target) -> Target:
         home = None if target.trade_id is None else book.home(target.trade_id)
-        return target if home is None else target._replace(account_id=home.account_id)
+        return target if home is None else Target(home.account_id, target.trade_id)
 
 
 def check_preview(endpoint: Endpoint[Any]) -> None:

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import logging
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+
+from msgspec import Struct
 
 from threecommas_async import errors
 from threecommas_async.attempt import loop_time
@@ -22,8 +24,6 @@ from threecommas_async.shared_reads import SharedReads
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping
-
-    import msgspec
 
     from threecommas_async.endpoints import Endpoint
 
@@ -48,7 +48,7 @@ class Reader(Protocol):
     ) -> Awaitable[T]: ...
 
 
-class Target(NamedTuple):
+class Target(Struct, frozen=True, gc=False):
     """What a write is about."""
 
     account_id: int | None = None
@@ -57,7 +57,7 @@ class Target(NamedTuple):
     """The SmartTrade, where the call names one."""
 
 
-class Home(NamedTuple):
+class Home(Struct, frozen=True, gc=False):
     """Where a SmartTrade is, as far as answers have said."""
 
     account_id: int | None
@@ -77,7 +77,7 @@ def is_paper(*said: bool | None) -> bool | None:
     return True if True in said else None
 
 
-def target_of(endpoint: Endpoint[Any], path: Mapping[str, int], body: msgspec.Struct | None) -> Target:
+def target_of(endpoint: Endpoint[Any], path: Mapping[str, int], body: Struct | None) -> Target:
     """Return what a write is about; nothing where that cannot be said."""
     if "account_id" in path:
         return Target(account_id=path["account_id"])

@@ -6,7 +6,9 @@ import asyncio
 import reprlib
 from contextlib import aclosing
 from math import ceil
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
+
+from msgspec import Struct
 
 from threecommas_async.batch.items import check_iterable, each, read_item
 from threecommas_async.batch.options import is_duration
@@ -48,7 +50,7 @@ class Calls(Protocol):
     def list(self) -> Callable[..., Awaitable[Page[SmartTrade]]]: ...
 
 
-class Found(NamedTuple):
+class Found(Struct, frozen=True):
     """What a search for trades came to.
 
     Args:

@@ -8,7 +8,7 @@ import math
 from contextlib import aclosing
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -81,7 +81,7 @@ class Survey(Struct):
         self.unreadable.append(Outcome(id, Verdict.SKIPPED, error=error))
 
 
-class _Row(NamedTuple):
+class _Row(Struct, frozen=True):
     """A row of a list that is to be closed; ``item`` is None where that cannot be, or cannot be told."""
 
     id: int | None
