@@ -71,8 +71,9 @@ class ThreeCommas:
         timeout: Seconds that a call may take, all its attempts, the waits between them and the looks at what
             became of a lost answer together; waiting for the request limit does not count. One attempt may
             take half of what is left of it, so that something can still be done about silence; where nothing
-            can (an order without a reference), all of it. To find an order with a reference again takes 7 s
-            and more: below about 15 s it ends unknown sooner.
+            can (an order without a reference), all of it. The last look for an order with a reference begins
+            7 s after the attempt: with half of ``timeout`` gone in silence, it ends unknown sooner where
+            ``timeout`` is below about 15 s.
         max_wait: The longest acceptable wait for the request limit in seconds. A call whose permit is further
             away raises `LimitWaitError` at once, and nothing is sent. None is 30 s for a single call, while
             batches, walks and polls wait as long as it takes; a number holds for those too, and ``math.inf``

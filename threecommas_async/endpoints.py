@@ -56,9 +56,13 @@ class Replay(StrEnum):
     READ_BACK = "read_back"
     """The entity shows whether the call took effect: it is read, and the call made again if it did not.
 
-    The API refuses such a call in the state that the first one leads to: twice is never two orders."""
+    The documentation names the states in which such a call is possible (2026-05; for ``close_by_market`` and
+    ``cancel`` 2024-10), and none is one that the first call leads to: a second one orders nothing. For
+    ``cancel_trade`` it names none, and twice withdraws the same order."""
     ONCE = "once"
-    """Twice may be two orders: never sent again once it may have arrived."""
+    """Twice may be two orders: not sent again once it may have arrived.
+
+    But for an order with a reference, which is searched for: see `SmartTrades.create`."""
 
 
 class Endpoint(Struct, Generic[T], frozen=True, eq=False):

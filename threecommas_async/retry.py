@@ -40,7 +40,8 @@ class RetryPolicy(Struct, frozen=True):
 
     Args:
         stop: When to give up.
-        wait: Seconds before the next attempt: a random share of 0.5 s, 1 s, 2 s, … up to 8 s.
+        wait: Seconds before the next attempt: a random share of 0.5 s before the second one, and of 1 s
+            before the third.
         settle: Seconds before each look at what became of a write whose answer was lost: it may still be on
             its way, or be carried out only now.
     """

@@ -46,7 +46,7 @@ _SHORTEST_TIMEOUT: Final = 0.001
 """Seconds: to aiohttp a timeout of 0 is none at all."""
 
 _FRESH: Final = 1.0
-"""Seconds for which it is believed that an order is not there."""
+"""Seconds for which it is believed that an order is not there: the wait of its repetition for a permit."""
 
 _REMEMBERED: Final = 10_000
 """Cancelled writes that are remembered, the newest ones."""

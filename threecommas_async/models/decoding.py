@@ -105,7 +105,7 @@ class Decoder(Generic[T]):
             ArithmeticError: A number has an absurd exponent.
         """
         callers = getcontext()
-        setcontext(_NUMBERS)  # localcontext would copy it, at twice the price.
+        setcontext(_NUMBERS)  # localcontext would copy it, which costs more.
         try:
             return self._strict.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError):

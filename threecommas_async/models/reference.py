@@ -69,6 +69,6 @@ def note_of(trade: SmartTrade) -> str:
     """Return the note of a trade as it was written."""
     if trade.note_raw or not trade.note:
         return trade.note_raw or ""
-    import html  # Its table of entities takes a millisecond to import.
+    import html  # Its table of entities takes its time to import, and few trades need it.
 
     return html.unescape(trade.note)

@@ -215,14 +215,17 @@ class SmartTradeCalls:
         Accepted is not filled: the trade comes back as ``created`` or ``waiting_position``.
 
         The API knows no idempotency keys. So without a reference the order is sent again only if it provably
-        never left. With one, the note begins with a marker, and after a lost answer the newest trades of the
-        account and pair are searched for it, for the 7 s of the settle time: found, it is the answer; else
-        the order is sent again, unless the API may still be at work on it.
+        never left, or the rate limit refused it unprocessed. With one, the note begins with a marker, and
+        after a lost answer the newest trades of the account and pair are searched for it 1, 3 and 7 s later:
+        found, it is the answer; else the order is sent again, unless the API may still be at work on it
+        (silence, 408, 504, 524). An order that is carried out only after the last search is doubled; how late
+        that can be is not documented. If two orders are worse than none, leave the reference out.
 
-        For this client (and its views) a reference is one order: who asks for it again, or at the same time,
-        gets the same trade as it was when created. If the first time ended unknown or was cancelled, the
-        order is searched first, and sent again only two minutes after it was lost. Another process, or this
-        one after a restart, knows nothing of that: search with `find_reference` before you ask for it there.
+        For this client (and its views) a reference is one order of an account and a pair: who asks for it
+        again, or at the same time, gets the same trade as it was when created. The newest 10 000 are
+        remembered. If the first time ended unknown or was cancelled, the order is searched first, and sent
+        again only two minutes after it was lost. Another process, or this one after a restart, knows nothing
+        of that: search with `find_reference` before you ask for it there.
 
         Args:
             order: The order; `SmartTradeOrder` has a constructor for each of the six kinds.
