@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import builtins
 import contextlib
+import dis
 import inspect
 import io
 import os
@@ -30,7 +32,8 @@ from threecommas_async import ThreeCommas
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Iterator, Mapping
+    from types import CodeType
 
 ROOT: Final = Path(__file__).parents[1]
 PAGES: Final = (ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")))
@@ -103,6 +106,8 @@ async def run_python(
     before = set(names)
     source = "\n" * (block.line - 1) + block.code  # So that a traceback names the line of the page.
     code = compile(source, str(page), "exec", flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, dont_inherit=True)
+    unknown = names_of(code, loaded=True) - names_of(code, loaded=False) - names.keys() - set(dir(builtins))
+    assert not unknown, f"{page}:{block.line}: nothing before it defines {', '.join(sorted(unknown))}"
     with contextlib.redirect_stdout(printed):
         if "asyncio.run(" in block.code:
             await asyncio.to_thread(exec, code, names)
@@ -112,6 +117,21 @@ async def run_python(
             if name.startswith("test_"):
                 await drive(names[name]())
     return printed.getvalue()
+
+
+def names_of(code: CodeType, *, loaded: bool) -> set[str]:
+    """Return the global names that code reads or those that it binds, in branches too that are not run."""
+    verbs = ("LOAD_NAME", "LOAD_GLOBAL") if loaded else ("STORE_NAME", "STORE_GLOBAL")
+    return {
+        step.argval for part in _parts(code) for step in dis.get_instructions(part) if step.opname in verbs
+    }
+
+
+def _parts(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if inspect.iscode(constant):
+            yield from _parts(constant)
 
 
 class Shell:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-import threecommas_async
 from tests.doc_pages import PAGES, ROOT, Block, Shell, blocks, fits, run_pytest, run_python
 from tests.valkey import Valkey, find_server
 from threecommas_async import SmartTradeOrder, ThreeCommas
@@ -42,13 +41,6 @@ def given(sandbox: Sandbox, client: ThreeCommas) -> dict[str, Any]:
         "api_secret": credentials["api_secret"],
         "order": SmartTradeOrder.simple_buy(account_id=PAPER_ACCOUNT.id, pair="USDT_BTC", units="0.01"),
     }
-
-
-def also(page: str) -> dict[str, Any]:
-    """What the README takes for granted, for the sake of its length."""
-    if page != "README.md":
-        return {}
-    return {name: getattr(threecommas_async, name) for name in threecommas_async.__all__}
 
 
 def environment(sandbox: Sandbox) -> dict[str, str]:
@@ -96,7 +88,7 @@ class Stage:
             defaults: Any = ThreeCommas.__init__.__kwdefaults__
             self._patch.setitem(defaults, "base_url", sandbox.base_url)
             self._clock = Clock(sandbox)
-            self._names = given(sandbox, client) | also(self._page)
+            self._names = given(sandbox, client)
         return self._names
 
     async def shell(self) -> Shell:
