@@ -1,14 +1,16 @@
 """The request limits as data, and the limiter that keeps them in one process.
 
-The promise: no window of one period, measured at the server, ever holds more requests than the limit,
-and N calls need no longer than ``period * (ceil(N / requests) - 1)`` plus round trips. Three facts shape it:
+The promise: no window of one period, measured at the server, holds more requests than the limit, but for the
+exception below; and N exits need no longer than ``period * (ceil(N / requests) - 1)`` plus round trips. Of
+other calls a period takes ``requests - reserve``. Three facts shape it:
 
 * A leaky bucket of (100, 60) lets 199 requests through in its first minute. So the limit is kept by
   100 slots, each of which admits one request in a period.
 * A request reaches the server some time between its sending and its answer. So the period of a slot
-  starts anew when the answer is in; counted from the sending, network jitter puts up to 120 requests
-  into one minute of the server. Where no answer comes, the period is longer by a twelfth and starts when
-  the request is given up: one that is stuck in the network for longer than that can still arrive too late.
+  starts anew when the answer is in; counted from the sending, network jitter puts more than the limit
+  into one minute of the server (``python -m benchmarks.shared_limit``).
+* Where no answer comes, the period is longer by a twelfth and starts when the request is given up: one that
+  is stuck in the network for longer than that can still arrive too late.
 """
 
 from __future__ import annotations
@@ -74,11 +76,14 @@ ENDPOINT_LIMITS: Final[Mapping[str, RateLimit]] = {
 """Limits of single endpoints (official limits page, 2026-05). For ``/v2/smart_trades`` none is stated."""
 
 STARTER = RateLimit(requests=5, period=60.0, lockout=300.0)
-"""The Starter plan: 5 requests a minute, reads only (one client in production, 2025-11; not documented)."""
+"""The Starter plan: 5 requests a minute, reads only (one client in production, 2025-11; not documented).
+
+The lock-out of this one and the next two is that of `GENERAL`: none of their own is reported."""
 PRO = RateLimit(requests=50, period=60.0, lockout=300.0)
 """The Pro plan: 50 requests a minute, reads only (one client in production, 2025-11; not documented)."""
 EXPERT = RateLimit(requests=120, period=60.0, lockout=300.0)
-"""The Expert plan: 120 requests a minute (one client in production, 2025-11; not documented)."""
+"""The Expert plan: 120 requests a minute, above the published limit (one client in production, 2025-11; not
+documented)."""
 
 _LATE: Final = 1 / 12
 """Share of a period by which a request without an answer may be late: 5 s of a minute."""
