@@ -1,4 +1,4 @@
-"""A bot that moves the stop of a long to its entry once the price is 2 % above it.
+"""A bot for every long that has a plain market stop: 2 % above the entry it moves the stop there.
 
 ``test_bot.py`` beside it shows how such a bot is tested. Set ``THREECOMMAS_API_KEY``,
 ``THREECOMMAS_API_SECRET`` and ``THREECOMMAS_MODE``, then ``python examples/breakeven_bot/bot.py``.
@@ -10,7 +10,7 @@ import asyncio
 import logging
 from decimal import ROUND_UP, Decimal
 
-from threecommas_async import SmartTrade, SmartTradeUpdate, ThreeCommas, ThreeCommasError, stop_loss
+from threecommas_async import SmartTrade, SmartTradeUpdate, StopLoss, ThreeCommas, ThreeCommasError, stop_loss
 
 AHEAD = Decimal("1.02")
 EVERY = 60.0
@@ -23,10 +23,17 @@ def breakeven(trade: SmartTrade) -> Decimal | None:
     stop = trade.stop_loss.conditional
     if not (trade.is_open and trade.is_filled and trade.side == "buy" and trade.stop_loss.enabled):
         return None
-    if last is None or entry is None or stop.price.value is None or stop.trailing.enabled:
+    if last is None or entry is None or stop.price.value is None or not is_plain(trade.stop_loss):
         return None
     entry = entry.quantize(last, ROUND_UP)
     return entry if stop.price.value < entry and last >= entry * AHEAD else None
+
+
+def is_plain(stop: StopLoss) -> bool:
+    """Whether ``stop_loss(price)`` says all of a stop; of any other the update would drop the rest."""
+    trigger = stop.conditional
+    extras = stop.timeout.enabled or stop.breakeven or trigger.trailing.enabled
+    return stop.order_type == "market" and trigger.price.type == "last" and not extras
 
 
 async def look(client: ThreeCommas) -> None:
