@@ -9,22 +9,22 @@ import contextlib
 from collections.abc import AsyncIterator
 from decimal import Decimal
 
-from threecommas_async import APIStatusError, SmartTradeOrder, ThreeCommas, ThreeCommasError, stop_loss
+import threecommas_async as tc
 from threecommas_async.sandbox import Sandbox
 
 PAIR, NAME = "USDT_BTC", "turn-1."  # The references of the bot's trades begin with its name.
 
 
-async def run(client: ThreeCommas, account_id: int, feed: AsyncIterator[tuple[str, Decimal]]) -> None:
+async def run(client: tc.ThreeCommas, account_id: int, feed: AsyncIterator[tuple[str, Decimal]]) -> None:
     trades, prices = client.smart_trades, list[Decimal]()
-    wanted = dict[str, SmartTradeOrder]()  # By reference: to ask for the same one again never buys twice.
+    wanted = dict[str, tc.SmartTradeOrder]()  # By reference: asked for again, it is the same order.
     async for minute, price in feed:
         prices = [*prices[-1439:], price]
         if bad_day := price < max(prices) * 93 / 100:
             wanted.clear()
         elif len(prices) > 2 and prices[-3] > prices[-2] < price:  # The signal: it turns up.
-            wanted[NAME + minute] = SmartTradeOrder.smart_trade(
-                account_id=account_id, pair=PAIR, units="0.01", stop_loss=stop_loss(round(price * 85 / 100))
+            wanted[NAME + minute] = tc.SmartTradeOrder.smart_trade(
+                account_id=account_id, pair=PAIR, units="0.01", stop_loss=tc.stop_loss(price * 85 / 100)
             )
         try:
             walk = trades.iterate(status="active", account_id=account_id, pair=PAIR)
@@ -35,10 +35,10 @@ async def run(client: ThreeCommas, account_id: int, feed: AsyncIterator[tuple[st
             for reference in list(wanted):
                 await trades.create(wanted[reference], reference=reference)
                 del wanted[reference]
-        except ThreeCommasError as error:  # Who holds positions goes on: the next minute tries again,
+        except tc.ThreeCommasError as error:  # Who holds positions goes on: the next minute tries again,
             print(f"{minute} {error!r}")
-            if isinstance(error, APIStatusError):  # yet not what was refused.
-                wanted.clear()
+            if isinstance(error, tc.InvalidRequestError | tc.PermissionDeniedError):
+                wanted.clear()  # yet not what was refused.
 
 
 async def demo() -> None:
@@ -48,7 +48,7 @@ async def demo() -> None:
             yield str(minute), Decimal(price)
             await asyncio.sleep(0.1)
 
-    async with Sandbox(time_scale=100) as sandbox, ThreeCommas(**sandbox.credentials()) as client:
+    async with Sandbox(time_scale=100) as sandbox, tc.ThreeCommas(**sandbox.credentials()) as client:
         try:
             await run(client, next(iter(sandbox.exchange.accounts)), feed())
         finally:

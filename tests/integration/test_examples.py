@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import asyncio
 import importlib.util
+import re
 import signal
 import sys
 from asyncio.subprocess import PIPE
@@ -21,6 +22,7 @@ from tests.processes import end_of, running
 from tests.valkey import Valkey, find_server, held_port
 from threecommas_async import Permission, ThreeCommas
 from threecommas_async.sandbox import Sandbox
+from threecommas_async.testing import Faults
 
 if TYPE_CHECKING:
     from asyncio.subprocess import Process
@@ -148,6 +150,14 @@ async def test_the_trading_bot_stops_cleanly_on_ctrl_c() -> None:
     assert out.decode().splitlines()[-1] == "still to look at: nothing"
 
 
+STOP = re.compile(rb'"stop_loss":\{.*?"value":"([^"]*)"')
+
+
+async def in_order(*prices: str) -> AsyncIterator[tuple[str, Decimal]]:
+    for minute, price in enumerate(prices):
+        yield str(minute), Decimal(price)
+
+
 async def prices_of(sandbox: Sandbox, *prices: int) -> AsyncIterator[tuple[str, Decimal]]:
     for minute, price in enumerate(prices):
         sandbox.set_price("USDT_BTC", last=price)
@@ -177,6 +187,29 @@ async def test_the_trading_bot_goes_on_after_a_refusal_and_does_not_ask_again() 
             feed = prices_of(sandbox, 60000, 55000, 56000, 57000, 58000)
             await load("trading_bot").run(client, next(iter(sandbox.exchange.accounts)), feed)
         assert (sandbox.requests, ordered(sandbox)) == (5 + 1, [])
+
+
+async def test_the_trading_bot_asks_again_after_what_passes_by_itself() -> None:
+    async with Sandbox(time_scale=200) as sandbox, ThreeCommas(**sandbox.credentials()) as client:
+
+        async def feed() -> AsyncIterator[tuple[str, Decimal]]:
+            async for minute, price in prices_of(sandbox, 60000, 59000, 59500, 59600):
+                if minute == "2":  # With the signal, and at each of three attempts.
+                    Faults(sandbox).server_error(of="list", times=3)
+                yield minute, price
+
+        await load("trading_bot").run(client, next(iter(sandbox.exchange.accounts)), feed())
+        assert [trade.reference for trade in await client.smart_trades.list()] == ["turn-1.2"]
+
+
+async def test_the_stop_of_the_trading_bot_suits_a_pair_whose_price_is_below_1() -> None:
+    bot, stops = load("trading_bot"), list[bytes]()
+    bot.PAIR = "USDT_DOGE"
+    async with Sandbox() as sandbox, ThreeCommas(**sandbox.credentials()) as client:
+        with client.listening(lambda exchange: stops.extend(STOP.findall(exchange.body))):
+            feed = in_order("0.12", "0.115", "0.118")
+            await bot.run(client, next(iter(sandbox.exchange.accounts)), feed)
+    assert stops == [b"0.1003"]
 
 
 SECRET = "a-secret-of-the-tests"
