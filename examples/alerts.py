@@ -35,7 +35,7 @@ async def answer(text: str, client: ThreeCommas, say: Callable[[str], object]) -
                 return await close()
             case _:
                 return "/status, /close PAIR, /closeall or /panic"
-    except ThreeCommasError as error:
+    except (ThreeCommasError, ValueError) as error:  # ValueError: a pair that can be none.
         return f"{type(error).__name__}: {error}"
 
 

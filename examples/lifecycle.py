@@ -6,21 +6,20 @@ Usage: ``python examples/lifecycle.py``. It trades in the embedded sandbox: noth
 import asyncio
 from decimal import Decimal
 
-from threecommas_async import SmartTradeOrder, SmartTradeUpdate, ThreeCommas, stop_loss, take_profit, target
-from threecommas_async.models.smart_trade import SmartTrade
+import threecommas_async as tc
 from threecommas_async.sandbox import Sandbox
 
 
 async def main() -> None:
-    async with Sandbox(time_scale=100) as sandbox, ThreeCommas(**sandbox.credentials()) as client:
+    async with Sandbox(time_scale=100) as sandbox, tc.ThreeCommas(**sandbox.credentials()) as client:
         trades = client.smart_trades
         sandbox.set_price("USDT_BTC", last=60000)
-        order = SmartTradeOrder.smart_trade(
+        order = tc.SmartTradeOrder.smart_trade(
             account_id=next(iter(sandbox.exchange.accounts)),
             pair="USDT_BTC",
             units="0.01",
-            take_profit=take_profit(target(63000, volume=50), target(66000, volume=50)),
-            stop_loss=stop_loss(57000, trailing=5),
+            take_profit=tc.take_profit(tc.target(63000, volume=50), tc.target(66000, volume=50)),
+            stop_loss=tc.stop_loss(57000, trailing=5),
         )
         trade = await trades.create(order)
         show("ordered", trade)
@@ -29,7 +28,7 @@ async def main() -> None:
         show("entered", trade)
 
         # Funds cannot be added while anything trails: the stop becomes a fixed one.
-        show("stop fixed", await trades.update(id, SmartTradeUpdate(stop_loss=stop_loss(58000))))
+        show("stop fixed", await trades.update(id, tc.SmartTradeUpdate(stop_loss=tc.stop_loss(58000))))
 
         await trades.add_funds(id, units="0.005")
         trade = (await trades.wait_for([id], has_more, timeout=10, poll_every=0.1))[id]
@@ -47,11 +46,11 @@ async def main() -> None:
         print(f"realised: {trade.profit.volume} USDT")
 
 
-def has_more(trade: SmartTrade) -> bool:
+def has_more(trade: tc.SmartTrade) -> bool:
     return (trade.data.entered_amount or 0) > Decimal("0.01")
 
 
-def show(what: str, trade: SmartTrade) -> None:
+def show(what: str, trade: tc.SmartTrade) -> None:
     data = trade.data
     print(f"{what}: {trade.status.code}, entered {data.entered_amount}, closed {data.closed_amount}")
 

@@ -39,7 +39,7 @@ def make_app(make_client: Callable[[], ThreeCommas], secret: str) -> web.Applica
                 pair = msgspec.json.decode(await request.read(), type=Alert)["pair"]
                 trades = request.app[CLIENT].smart_trades
                 report = await trades.close_all(pair=pair, order="loss", deadline=600)
-            except (msgspec.DecodeError, KeyError) as error:
+            except (msgspec.DecodeError, KeyError, ValueError) as error:
                 raise web.HTTPBadRequest(text=f"no pair: {error}") from error
             except ThreeCommasError as error:
                 raise web.HTTPBadGateway(text=f"nothing was ordered: {error}") from error

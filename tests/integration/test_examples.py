@@ -242,6 +242,7 @@ async def test_the_webhook_service_closes_a_pair_and_answers_the_report() -> Non
         for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Bearer {SECRET}x"}):
             assert (await post(session, {"pair": "USDT_DOGE"}, headers))[0] == 401
         unusable: list[Any] = [{}, [], None, {"pair": ""}, {"pair": "usdt_doge"}, {"pair": 1}, {"all": None}]
+        unusable += [{"pair": "BTC/USDT"}, {"pair": "USDT_A B"}]
         for body in unusable:
             assert (await post(session, body, BEARER))[0] == 400
         assert sandbox.requests == 0
@@ -302,6 +303,11 @@ async def test_the_alert_handler_closes_what_the_command_says() -> None:
         filled = {id for id, trade in trades.items() if trade.status == "waiting_targets"}
         for text in ("", "/close", "/close a b", "/panic now", "panic", "/closeall USDT_DOGE"):
             assert await answer(text, client, said.append) == "/status, /close PAIR, /closeall or /panic"
+        assert (sandbox.requests, said) == (0, [])
+
+        assert await answer("/close BTC/USDT", client, said.append) == (
+            "ValueError: pair must be given as QUOTE_BASE, such as USDT_BTC, not 'BTC/USDT'"
+        )
         assert (sandbox.requests, said) == (0, [])
 
         await answer("/close usdt_doge", client, said.append)
