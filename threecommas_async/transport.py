@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from aiohttp.connector import Connection
     from aiohttp.tracing import Trace
+    from aiohttp.typedefs import LooseHeaders
 
     from threecommas_async.wire import Request
 
@@ -206,9 +207,16 @@ class _Connector(aiohttp.TCPConnector):
 
 
 class _Request(aiohttp.ClientRequest):
-    """Names no content type where there is no body, more cheaply than by skipping that header."""
+    """Takes its headers over at once, where aiohttp does one by one.
+
+    Where there is no body it names no content type, which is cheaper than to skip that header.
+    """
 
     POST_METHODS = set[str]()  # noqa: RUF012 - aiohttp declares it so
+
+    def update_headers(self, headers: LooseHeaders | None) -> None:
+        super().update_headers(None)  # The host alone.
+        self.headers.extend(headers or ())
 
 
 class _DroppedError(aiohttp.ClientError):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import hmac
 import pickle
 import traceback
 from typing import TYPE_CHECKING
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from threecommas_async.signing import HmacCredentials, RsaCredentials, make_credentials, signing_payload
 
@@ -71,6 +74,18 @@ CHANGE_MODE = "/public/api/ver1/users/change_mode"
 )
 def test_hmac_gives_the_documented_signature(target: str, body: bytes, signature: str) -> None:
     assert HmacCredentials(API_KEY, API_SECRET).sign(target, body) == signature
+
+
+@given(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=200), st.binary())
+@example("s" * 63, b"")
+@example("s" * 64, b"")
+@example("s" * 65, b"")
+def test_hmac_of_a_secret_of_any_length_is_that_of_the_standard_library(secret: str, body: bytes) -> None:
+    payload = signing_payload("/public/api/v2/smart_trades", body)
+    expected = hmac.digest(secret.encode(), payload, "sha256").hex()
+    credentials = HmacCredentials(API_KEY, secret)
+    assert credentials.sign("/public/api/v2/smart_trades", body) == expected
+    assert credentials.sign("/public/api/v2/smart_trades", body) == expected  # The first leaves no trace.
 
 
 RSA_QUERY_SIGNATURE = (
