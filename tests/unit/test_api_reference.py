@@ -18,12 +18,14 @@ MODULES = (
     "threecommas_async.sandbox",
     "threecommas_async.testing",
 )
+BESIDES = {"threecommas_async.limits": {"ENDPOINT_LIMITS"}}
+"""What pages of the documentation name and no list of public names has, by module."""
 DIRECTIVE = re.compile(r"^\.\. (currentmodule|auto(?:class|exception|function|data)):: (\S+)$", re.MULTILINE)
 
 
 def documented() -> dict[str, Counter[str]]:
     """How often each name of each module is on the pages."""
-    found: dict[str, Counter[str]] = {module: Counter() for module in MODULES}
+    found: dict[str, Counter[str]] = {module: Counter() for module in (*MODULES, *BESIDES)}
     for page in sorted(PAGES.glob("*.md")):
         module = ""
         for directive, name in DIRECTIVE.findall(page.read_text(encoding="utf-8")):
@@ -37,6 +39,11 @@ def documented() -> dict[str, Counter[str]]:
 @pytest.mark.parametrize("module", MODULES)
 def test_every_public_name_is_in_the_api_reference_once(module: str) -> None:
     assert documented()[module] == Counter(import_module(module).__all__)
+
+
+@pytest.mark.parametrize("module", BESIDES)
+def test_what_the_pages_name_besides_is_in_the_api_reference_once(module: str) -> None:
+    assert documented()[module] == Counter(BESIDES[module])
 
 
 def test_the_page_on_errors_says_what_each_error_means() -> None:
