@@ -474,8 +474,8 @@ class SmartTradeCalls:
     async def force_process(self, id: int, /) -> SmartTrade:
         """Have a SmartTrade carry out now what it is waiting for.
 
-        The call has no page in the documentation any more (the last one was of 2022), yet answers still say
-        whether it is possible: ``data.force_process_available``.
+        The call has no page in the documentation any more (it was last published in 2024-11), yet answers
+        still say whether it is possible: ``data.force_process_available``.
 
         Args:
             id: SmartTrade id.

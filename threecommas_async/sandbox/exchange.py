@@ -308,8 +308,7 @@ class Exchange:
     def force_process(self, now: float, id: int) -> Json:
         """Carry out, at once and at market price, the order that a trade waits for next.
 
-        That this is what the call does is an assumption: it was documented until 2022. See `force_next` for
-        which order is next.
+        That this is what the call does is an assumption. See `force_next` for which order is next.
         """
         trade = self._find(now, id, unknown=404)
         before = len(self.fills)
