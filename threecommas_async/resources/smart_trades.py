@@ -235,8 +235,9 @@ class SmartTradeCalls:
                 when the server's rules change.
             check_rules: Hold the order against the steps and bounds of its market, too, with `MarketRules`.
                 The first time that takes two requests, each with a ``timeout`` of its own: for the account
-                (the key needs ``ACCOUNTS_READ``) and for the rates, which are then kept for a while. An order
-                whose reference has been sent already, or may have been, is not checked again.
+                (the key needs ``ACCOUNTS_READ``), which is then known for as long as there is the client,
+                and for the rates, which are kept for 60 s. An order whose reference has been sent already,
+                or may have been, is not checked again.
 
         Raises:
             MarketRulesError: With ``check_rules``: the market would refuse the order, or its rules cannot be
