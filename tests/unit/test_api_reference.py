@@ -1,7 +1,8 @@
-"""The API reference has every public name, once, and the page on errors every error."""
+"""The API reference has every public name, once, and the pages on errors and options all of them."""
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections import Counter
 from importlib import import_module
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import threecommas_async
+from threecommas_async.client import _VARIABLES
 
 PAGES = Path(__file__).parents[2] / "docs" / "api"
 MODULES = (
@@ -51,3 +53,10 @@ def test_the_page_on_errors_says_what_each_error_means() -> None:
     for name in threecommas_async.__all__:
         if name.endswith("Error") and name != "APIStatusError":  # What it means is said of those below it.
             assert f"`{name}`" in page, name
+
+
+def test_the_page_on_options_has_a_row_for_each_option_and_variable() -> None:
+    page = (PAGES.parent / "options.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(\w+)`", "".join(re.findall(r"^\| (`[^|]+) \|", page, re.MULTILINE)))
+    options = list(inspect.signature(threecommas_async.ThreeCommas).parameters)
+    assert Counter(named) == Counter([*options, *_VARIABLES.values()])
