@@ -113,7 +113,9 @@ def _shorten_signature(
 
 def _is_made_by_the_package(made: type) -> bool:
     is_answer = issubclass(made, Struct) and not made.__module__.startswith("threecommas_async.models.order")
-    return is_answer or made.__module__.startswith(("threecommas_async.resources", "threecommas_async.batch"))
+    return is_answer or made.__module__.startswith(
+        ("threecommas_async.resources", "threecommas_async.batch", "threecommas_async.sandbox.exchange")
+    )
 
 
 def setup(app: Sphinx) -> None:

@@ -37,6 +37,7 @@ from threecommas_async.errors import (
 )
 from threecommas_async.limits import (
     EXPERT,
+    GENERAL,
     PRO,
     STARTER,
     Limiter,
@@ -118,6 +119,7 @@ from threecommas_async.wire import PreparedRequest, Response
 
 __all__ = [
     "EXPERT",
+    "GENERAL",
     "PRO",
     "STARTER",
     "APIStatusError",

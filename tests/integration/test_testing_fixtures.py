@@ -80,6 +80,24 @@ async def test_the_line_may_stand_in_a_test_module_and_the_mode_be_strict(tmp_pa
     assert (await run_pytest(tmp_path)).startswith("3 passed")
 
 
+ANYIO = """
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+"""
+WITHOUT_PYTEST_ASYNCIO = 'import sys\n\nsys.modules["pytest_asyncio"] = None\n'
+
+
+@pytest.mark.parametrize("without", ["", WITHOUT_PYTEST_ASYNCIO], ids=["beside pytest-asyncio", "alone"])
+async def test_anyio_can_run_the_tests_and_the_fixtures(tmp_path: Path, without: str) -> None:
+    (tmp_path / "pytest.ini").write_text("" if without else INI.format(mode="strict"))
+    (tmp_path / "conftest.py").write_text(without + CONFTEST)
+    (tmp_path / "test_bot.py").write_text(TESTS.replace("mark.asyncio", "mark.anyio") + ANYIO)
+    options = ("-p", "no:asyncio") if without else ()
+    assert (await run_pytest(tmp_path, *options)).startswith("3 passed")
+
+
 def test_a_fault_can_be_for_each_call_there_is() -> None:
     assert set(CALLS) == set(get_args(CallName))
     assert set(CALLS) <= set(dir(SmartTrades))

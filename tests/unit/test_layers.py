@@ -43,7 +43,7 @@ LAYERS = (
 """From the ground up: a module imports what stands before it."""
 
 TESTING_STANDS_ON = {"testing", "sandbox", "errors", "models", "limits", "endpoints", "recording", "client"}
-SANDBOX_STANDS_ON = {"sandbox", "errors", "models", "limits", "endpoints", "signing"}
+SANDBOX_STANDS_ON = {"sandbox", "models", "limits", "endpoints", "signing"}
 BESIDE = {"sandbox": SANDBOX_STANDS_ON, "testing": TESTING_STANDS_ON}
 """What the layers never import, and what it imports itself."""
 ONLY_IMPORTER = {"aiohttp": {"transport"}, "aiolimiter": {"limits"}, "tenacity": {"retry"}}

@@ -51,7 +51,8 @@ class Accounts:
     async def list(self, *, page: int = 1, per_page: int = PAGE_SIZE) -> Page[ConnectedAccount]:
         """Read one page of the connected accounts.
 
-        Users report that the answer depends on the mode: with ``mode="paper"`` there may be paper accounts
+        What is listed followed the switch between real and paper in the web interface (a user's report of
+        2021: issue 47 of 3commas-official-api-docs), so with ``mode="paper"`` there may be paper accounts
         only. An account that cannot be read costs only itself.
 
         Args:
@@ -163,7 +164,7 @@ class Accounts:
         """Have 3Commas fetch the balances of an account from its exchange, and return the account.
 
         A write, if a harmless one: nothing is traded. Sent again after a lost answer: twice has the effect of
-        once. The page of the documentation has asked for ACCOUNTS_READ and for ACCOUNTS_WRITE in turns.
+        once. The documentation asks for ACCOUNTS_READ, and in earlier editions for ACCOUNTS_WRITE.
 
         Raises:
             InvalidRequestError: The exchange does not accept the account's key (``invalid_api_key``).

@@ -235,8 +235,9 @@ class SmartTradeCalls:
                 when the server's rules change.
             check_rules: Hold the order against the steps and bounds of its market, too, with `MarketRules`.
                 The first time that takes two requests, each with a ``timeout`` of its own: for the account
-                (the key needs ``ACCOUNTS_READ``) and for the rates, which are then kept for a while. An order
-                whose reference has been sent already, or may have been, is not checked again.
+                (the key needs ``ACCOUNTS_READ``), which is then known for as long as there is the client,
+                and for the rates, which are kept for 60 s. An order whose reference has been sent already,
+                or may have been, is not checked again.
 
         Raises:
             MarketRulesError: With ``check_rules``: the market would refuse the order, or its rules cannot be
@@ -474,8 +475,8 @@ class SmartTradeCalls:
     async def force_process(self, id: int, /) -> SmartTrade:
         """Have a SmartTrade carry out now what it is waiting for.
 
-        The call has no page in the documentation any more (the last one was of 2022), yet answers still say
-        whether it is possible: ``data.force_process_available``.
+        The call has no page in the documentation any more (it was last published in 2024-11), yet answers
+        still say whether it is possible: ``data.force_process_available``.
 
         Args:
             id: SmartTrade id.

@@ -13,7 +13,8 @@ from threecommas_async.sandbox.accounts import (
     WALLET_ACCOUNT,
     Account,
 )
-from threecommas_async.sandbox.faults import Fault, Incident
+from threecommas_async.sandbox.exchange import Exchange
+from threecommas_async.sandbox.faults import Fault, Incident, Network, RareFault
 from threecommas_async.sandbox.ledger import Fill, Ledger, LedgerEntry
 from threecommas_async.sandbox.lifecycle import Delays
 from threecommas_async.sandbox.market import Walk
@@ -30,11 +31,14 @@ __all__ = [
     "WALLET_ACCOUNT",
     "Account",
     "Delays",
+    "Exchange",
     "Fault",
     "Fill",
     "Incident",
     "Ledger",
     "LedgerEntry",
+    "Network",
+    "RareFault",
     "Refusal",
     "Sandbox",
     "Walk",

@@ -60,7 +60,8 @@ _FIRST_ID: Final = 2_376_446_538
 class Exchange:
     """The user's accounts and SmartTrades.
 
-    Answers are in the documented shape, ready to be encoded. Operations raise `Refusal`.
+    Answers are in the documented shape, ready to be encoded. Operations raise `Refusal`. A test gets it from
+    ``Sandbox.exchange``, and looks at the attributes below.
 
     Args:
         epoch: Wall-clock time of instant 0, aware; used where instants are rendered.
@@ -71,6 +72,16 @@ class Exchange:
         time_scale: Simulated seconds in a second of the caller's clock. Delays, timeouts of stops and the
             steps of the walk are divided by it.
         seed: Seed of the random sizes and prices.
+
+    Attributes:
+        epoch: Wall-clock time of instant 0, aware.
+        accounts: The user's own accounts, by id.
+        tickers: The prices now, by pair: ``last``, ``bid`` and ``ask``.
+        rules: What is accepted for a pair, by pair; `set_rules` changes it.
+        trades: Every SmartTrade that there ever was, by id: its ``status``, ``order``, ``account``,
+            ``position``, and its single orders, ``legs``.
+        fills: The executed orders, oldest first.
+        ledger: The accepted orders, oldest first.
     """
 
     def __init__(
@@ -297,8 +308,7 @@ class Exchange:
     def force_process(self, now: float, id: int) -> Json:
         """Carry out, at once and at market price, the order that a trade waits for next.
 
-        That this is what the call does is an assumption: it was documented until 2022. See `force_next` for
-        which order is next.
+        That this is what the call does is an assumption. See `force_next` for which order is next.
         """
         trade = self._find(now, id, unknown=404)
         before = len(self.fills)

@@ -138,7 +138,7 @@ class Network:
 
         Args:
             *faults: One for each request; None lets it through.
-            of: Only requests of this row of `threecommas_async.endpoints` count; None counts all that are
+            of: Only requests of this row of ``threecommas_async.endpoints`` count; None counts all that are
                 not spoken for by their row.
         """
         if of is None:

@@ -36,8 +36,8 @@ def force_next(trade: Trade, ticker: Ticker, at: float) -> Leg | None:
     """Carry out, at market price, the order that a trade waits for next.
 
     These are, in this order: the entry, or a stop, a close or a cancellation on its way, a reduction, added
-    funds, the first open target, the stop. That this is what the API does is an assumption: the call was
-    documented until 2022 and only named after.
+    funds, the first open target, the stop. That this is what the API does is an assumption: the documentation
+    had the call until 2024-11, and said no more than "process".
 
     Returns:
         The order; None for a close or a cancellation of the whole.
