@@ -227,7 +227,7 @@ class ThreeCommas:
 
         Args:
             on_exchange: Called with an `Exchange` before the answer is looked at. A plain function that
-                returns at once and raises nothing: what it raises would come out of the call.
+                returns at once; what it raises is logged.
 
         Example::
 

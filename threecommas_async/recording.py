@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from threecommas_async.wire import Request, Response
+
+_log = logging.getLogger("threecommas_async.attempts")
 
 _wanted: ContextVar[tuple[list[Response], ...]] = ContextVar("threecommas_async_recordings", default=())
 
@@ -83,14 +86,25 @@ class Recorder:
             self.is_on = bool(self._lists or self._listeners)
 
     def record(self, request: Request, answer: Response) -> None:
-        """Keep an answer for those who asked for it, and tell those who listen."""
+        """Keep an answer for those who asked for it, and tell those who listen; what they raise is logged."""
         if self._listeners:
-            exchange = _exchange(request, answer)
-            for listener in tuple(self._listeners):
-                listener(exchange)
+            self._tell(request, answer)
         for answers in _wanted.get():
             if any(answers is wanted for wanted in self._lists):
                 answers.append(answer)
+
+    def _tell(self, request: Request, answer: Response) -> None:
+        # What fails here must not hide what became of an order.
+        try:
+            exchange = _exchange(request, answer)
+        except Exception:  # noqa: BLE001 - whatever it is, the call goes on
+            _log.exception("an answer to %s could not be shown to those who listen", request)
+            return
+        for listener in tuple(self._listeners):
+            try:
+                listener(exchange)
+            except Exception:  # noqa: BLE001 - the caller's function may raise anything
+                _log.exception("on_exchange raised; the call goes on")
 
 
 def _exchange(request: Request, answer: Response) -> Exchange:

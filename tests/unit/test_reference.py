@@ -111,6 +111,26 @@ def test_a_reference_that_is_asked_for_again_is_the_same_trade() -> None:
     assert exchange.methods == "POST"
 
 
+def test_a_listener_that_raises_hides_no_order(caplog: pytest.LogCaptureFixture) -> None:
+    exchange = Exchange([CREATED, CREATED])
+    heard: list[int] = []
+
+    def raises(_: object) -> None:
+        raise ValueError("from the listener")
+
+    async def main() -> list[int]:
+        session = new_session(exchange)
+        trades = SmartTrades(session)
+        listening = session.recorder.listening
+        with listening(raises), listening(lambda exchange: heard.append(exchange.status)):
+            return [(await trades.create(ORDER, reference="r-1")).id for _ in range(2)]
+
+    assert virtual_time.run(main()) == [99, 99]
+    assert exchange.methods == "POST"
+    assert heard == [201]
+    assert [entry.getMessage() for entry in caplog.records] == ["on_exchange raised; the call goes on"]
+
+
 def test_a_reference_that_is_asked_for_twice_at_once_is_one_order() -> None:
     exchange = Exchange([CREATED])
 

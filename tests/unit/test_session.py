@@ -272,6 +272,22 @@ def test_failed_read_back_says_that_the_call_was_accepted() -> None:
     assert "was accepted" in str(failure)
 
 
+def test_an_answer_that_cannot_be_shown_to_those_who_listen_is_an_answer(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    odd: dict[str, Any] = {"Date": 5}
+    heard: list[object] = []
+
+    async def main() -> Any:
+        session = new_session(Script([Response(201, odd, OK.body)]), asyncio.get_running_loop())
+        with session.recorder.listening(heard.append):
+            return await session.call(endpoints.CLOSE_BY_MARKET, path={"id": 7})
+
+    assert virtual_time.run(main()).id == 7
+    assert not heard
+    assert "could not be shown to those who listen" in caplog.text
+
+
 @pytest.mark.parametrize(
     ("answer", "seconds"),
     [
