@@ -114,9 +114,9 @@ class Recovery(Struct, Generic[T], frozen=True):
             await self._pause(pause)
             try:
                 found = await finder.look(self.deadline, self.history.sent_at or self.now())
-            except errors.ThreeCommasError as problem:
+            except Exception as problem:  # noqa: BLE001 - a limiter of the caller's may raise anything
                 is_absent = False
-                self._note(f"looking for its effect failed: {problem}")
+                self._note(f"looking for its effect failed: {retry.told(problem)}")
                 continue
             if found is not None:
                 _log.info("%s: its effect shows", self.history)

@@ -276,6 +276,12 @@ def unknown(history: History, reason: str) -> errors.OutcomeUnknownError:
     )
 
 
+def told(problem: Exception) -> str:
+    """Return an error as a part of a sentence: one that is not of this package with its class."""
+    known = isinstance(problem, errors.ThreeCommasError)
+    return str(problem) if known else f"{type(problem).__name__}: {problem}"
+
+
 def _reason(fault: Fault) -> str:
     return fault.reason if isinstance(fault, Failure) else str(fault)
 

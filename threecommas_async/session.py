@@ -392,16 +392,11 @@ class Session:
                     self._errand.count(attempt=history.attempts, status=status)
                 if is_watched:
                     self._tell(history, outcome, waited=began - asked, elapsed=elapsed)
-        except errors.ThreeCommasError as stopped:
-            # Nothing more can be sent: what is known of the earlier attempts is the answer.
-            raise stopped if history.fault is None else end_of(history, history.fault) from None
         except asyncio.CancelledError:
             self._remember(history)
             raise
         except Exception as problem:
-            # A limiter of the caller's has failed: that must not hide an order.
-            if self._may_have_acted(history):
-                raise retry.unknown(history, f"{type(problem).__name__}: {problem}") from problem
+            self._end_early(history, problem)
             raise
 
     async def _recover(
@@ -417,6 +412,11 @@ class Session:
         except asyncio.CancelledError:
             self._remember(history)
             raise
+        except errors.ThreeCommasError:
+            raise
+        except Exception as problem:
+            self._end_early(history, problem)
+            raise
 
     async def _read_accepted(
         self, history: History, read_back: ReadBack[T], path: Mapping[str, int], deadline: Deadline
@@ -429,9 +429,10 @@ class Session:
         except asyncio.CancelledError:
             self._remember(history)
             raise
-        except errors.ThreeCommasError as problem:
+        except Exception as problem:
+            told = retry.told(problem)
             raise retry.unknown(
-                history, f"204 No Content says that it was accepted, and reading it failed: {problem}"
+                history, f"204 No Content says that it was accepted, and reading it failed: {told}"
             ) from problem
 
     def _remember(self, history: History) -> None:
@@ -441,6 +442,21 @@ class Session:
             _retry_log.warning(
                 "%s was cancelled after it may have left: see client.in_flight_unknown()", history
             )
+
+    def _end_early(self, history: History, problem: Exception) -> None:
+        """Raise what is known of a call that something keeps from going on, where that says more.
+
+        Raises:
+            ThreeCommasError: What the attempts so far have come to.
+        """
+        if isinstance(problem, errors.ThreeCommasError):
+            if history.fault is not None:  # Nothing more can be sent.
+                history.tell(f"not sent again: {problem}")
+                error = end_of(history, history.fault)
+                raise error from error.__cause__
+        elif self._may_have_acted(history):
+            # A limiter of the caller's has failed: that must not hide an order.
+            raise retry.unknown(history, retry.told(problem)) from problem
 
     def _may_have_acted(self, history: History) -> bool:
         """Whether a call that ends here and now may have been carried out, and is no read."""

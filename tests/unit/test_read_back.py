@@ -86,6 +86,51 @@ def test_a_look_that_fails_is_followed_by_others_and_by_no_second_order() -> Non
     assert "answered 401" in failure.__notes__[-1]
 
 
+class BrittleLimiter(Limiter):
+    """A limiter of the caller's: it fails where permits of these numbers are asked for, and at a pause."""
+
+    def __init__(self, *failing: int) -> None:
+        super().__init__(RateLimit(requests=100, period=60, lockout=300))
+        self.failing = failing
+        self.asked = 0
+
+    async def acquire(self, *, is_exit: bool = False, max_wait: float | None = None) -> None:
+        self.asked += 1
+        if self.asked in self.failing:
+            raise ConnectionError("the store is gone")
+        await super().acquire(is_exit=is_exit, max_wait=max_wait)
+
+    def pause(self, seconds: float) -> None:
+        raise ConnectionError(f"the store is gone: no pause of {seconds} s")
+
+
+def test_a_look_for_which_the_callers_limiter_fails_is_followed_by_others() -> None:
+    trade, script = close([LOST], [CLOSING], limiter=BrittleLimiter(2))
+    assert trade.status.code == "panic_sell_pending"
+    assert script.log == [(0, "POST"), (4, "GET")]
+    failure, script = close([LOST], [CLOSING], limiter=BrittleLimiter(2, 3, 4))
+    assert type(failure) is errors.OutcomeUnknownError
+    assert script.log == [(0, "POST")]
+    assert failure.__notes__[1:] == ["looking for its effect failed: ConnectionError: the store is gone"] * 3
+
+
+def test_a_read_for_which_the_callers_limiter_fails_hides_no_write_that_was_accepted() -> None:
+    failure, script = close([Response(204, {}, b"")], limiter=BrittleLimiter(2))
+    assert type(failure) is errors.OutcomeUnknownError
+    assert "was accepted, and reading it failed: ConnectionError: the store is gone" in str(failure)
+    assert isinstance(failure.__cause__, ConnectionError)
+    assert script.log == [(0, "POST")]
+
+
+def test_a_pause_that_the_callers_limiter_fails_to_make_hides_no_write() -> None:
+    failure, script = close([LOST, LIMITED], limiter=BrittleLimiter())
+    assert type(failure) is errors.OutcomeUnknownError
+    assert isinstance(failure.__cause__, ConnectionError)
+    assert script.log == [(0, "POST"), (2, "GET"), (3, "POST")]
+    with pytest.raises(ConnectionError):  # Nothing can have been carried out.
+        close([LIMITED], limiter=BrittleLimiter())
+
+
 def test_looks_end_with_the_deadline_of_the_call() -> None:
     failure, script = close([LOST, CLOSING], [LOST], timeout=6)
     assert type(failure) is errors.OutcomeUnknownError
@@ -266,6 +311,33 @@ def test_a_client_that_is_closed_under_a_lost_close_leaves_it_unknown() -> None:
     with pytest.raises(errors.OutcomeUnknownError) as caught:
         virtual_time.run(main())
     assert "the client is closed" in caught.value.__notes__[-1]
+
+
+@pytest.mark.parametrize(
+    ("row", "end"),
+    [(endpoints.SET_NOTE, errors.OutcomeUnknownError), (endpoints.GET_SMART_TRADE, errors.ServerError)],
+    ids=str,
+)
+def test_a_repetition_that_may_not_leave_any_more_says_why_and_keeps_the_cause(
+    row: endpoints.Endpoint[Any], end: type[errors.ThreeCommasError]
+) -> None:
+    script = Script({row.method: [GATEWAY_502]})
+
+    async def main() -> None:
+        limiter = Limiter(RateLimit(requests=1, period=60, lockout=300))
+        await new_session(script, limiter=limiter, max_wait=5).call(row, path={"id": 7})
+
+    with pytest.raises(end) as caught:
+        virtual_time.run(main())
+    assert type(caught.value) is end
+    assert script.log == [(0, row.method)]
+    answer = caught.value if end is errors.ServerError else caught.value.__cause__
+    assert isinstance(answer, errors.ServerError)
+    assert answer.status == 502
+    assert caught.value.__notes__[0].startswith("attempt 1: ")
+    assert caught.value.__notes__[1:] == [
+        "not sent again: the next permit is 58.0 s away and max_wait is 5 s: nothing was sent"
+    ]
 
 
 def test_every_attempt_is_told() -> None:
