@@ -370,12 +370,16 @@ class Session:
             else:
                 acquire = partial(self._limiter.acquire, is_exit=is_exit, max_wait=max_wait)
                 await self._errand.wait_for(acquire)
-            began = history.begin(self._clock())
             try:
                 if self._gate.is_shut:  # It may have been while this call waited for its permit.
                     self._gate.check()
                 if history.confirm is not None:
                     history.confirm()
+            except BaseException:
+                self._limiter.release(answered=False)
+                raise
+            began = history.begin(self._clock())
+            try:
                 outcome = await self._transport.send(
                     history.request,
                     timeout=max(share * deadline.left, _SHORTEST_TIMEOUT),

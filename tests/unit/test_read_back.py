@@ -13,6 +13,7 @@ import pytest
 from tests import virtual_time
 from tests.scripted_api import GATEWAY_502, LOST, NOT_SENT, REFUSED_422, SILENCE, START, Script, new_session
 from threecommas_async import endpoints, errors
+from threecommas_async.errand import Errand
 from threecommas_async.limits import Limiter, RateLimit
 from threecommas_async.wire import Failure, Response
 
@@ -338,6 +339,29 @@ def test_a_repetition_that_may_not_leave_any_more_says_why_and_keeps_the_cause(
     assert caught.value.__notes__[1:] == [
         "not sent again: the next permit is 58.0 s away and max_wait is 5 s: nothing was sent"
     ]
+
+
+def test_what_is_stopped_when_it_has_its_permit_is_no_request() -> None:
+    script = Script({"POST": [CLOSING]})
+    seen: list[Attempt] = []
+    errand = Errand()
+
+    async def main() -> float:
+        limiter = Limiter(RateLimit(requests=1, period=9, lockout=9))
+        session = new_session(script, limiter=limiter, on_attempt=seen.append)
+        of_batch = session.patient(errand=errand)
+        await of_batch.call(endpoints.CLOSE_BY_MARKET, path={"id": 7})
+        call = asyncio.create_task(of_batch.call(endpoints.CLOSE_BY_MARKET, path={"id": 7}))
+        await asyncio.sleep(1)
+        await session.close()
+        with pytest.raises(errors.ClientStateError):
+            await call
+        return limiter.expected_wait()
+
+    assert virtual_time.run(main()) == pytest.approx(9.75)  # Its permit came back.
+    assert script.log == [(0, "POST")]
+    assert len(seen) == 1
+    assert (errand.requests, errand.retries) == (1, 0)
 
 
 def test_every_attempt_is_told() -> None:
