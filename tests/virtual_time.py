@@ -42,6 +42,10 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self._jumping.now
 
+    def block(self, seconds: float) -> None:
+        """Let time pass without a turn of the loop, as in a callback that is slow."""
+        self._jumping.now += seconds
+
 
 class _PatientSelector(_JumpingSelector):
     """Lets what is on its way over loopback arrive before time jumps."""

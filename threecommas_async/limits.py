@@ -400,7 +400,10 @@ class Limiter:
             if not turn.cancelled():  # It came at the same moment.
                 if turn.result():
                     self._free_at.appendleft(-math.inf)
-                    self._probe_is_out = False
+                    if self._probe_is_out:
+                        self._probe_is_out = False
+                    elif self._stale:  # A pause has counted it among what is in flight.
+                        self._stale -= 1
                     self._changed.set()
                 else:
                     self._pass_on(is_exit)

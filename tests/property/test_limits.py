@@ -156,3 +156,83 @@ def test_the_limiter_keeps_its_promises(plan: Plan) -> None:
         stale = [end for other, end in record.ended.items() if other not in probes and end >= over]
         began = next(at for at, other in record.granted if other == following)
         assert began >= min([record.ended[number], *stale]) - MOMENT
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What falls into a few turns of the loop, once permits are free that nobody has taken yet.
+
+    Each step is a name and a number: a waiter is cancelled, a pause begins, a permit is released or the loop
+    makes a turn.
+    """
+
+    requests: int
+    waiters: list[bool]
+    """Whether each of them is an exit."""
+    steps: list[tuple[str, int]]
+
+
+moments = st.builds(
+    Moment,
+    requests=st.integers(1, 3),
+    waiters=st.lists(st.booleans(), min_size=2, max_size=5),
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(("cancel", "cancel", "turn", "turn", "pause", "release")), st.integers(0, 4)
+        ),
+        max_size=10,
+    ),
+)
+
+
+async def live_through(moment: Moment) -> int:
+    """Return how many permits are free when all is over."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, virtual_time.VirtualTimeLoop)
+    limiter = Limiter(RateLimit(moment.requests, PERIOD, 300.0), reserve=0)
+    for _ in range(moment.requests):
+        await limiter.acquire()
+        limiter.release()
+    held = 0
+
+    async def wait(is_exit: bool) -> None:
+        nonlocal held
+        await limiter.acquire(is_exit=is_exit)
+        held += 1
+
+    waiters = [asyncio.create_task(wait(is_exit)) for is_exit in moment.waiters]
+    await asyncio.sleep(1)
+    loop.block(PERIOD)
+    for step, number in moment.steps:
+        match step:
+            case "cancel":
+                waiters[number % len(waiters)].cancel()
+            case "pause":
+                limiter.pause(PERIOD / 2 + number)
+            case "release" if held:
+                held -= 1
+                limiter.release(answered=number > 0)
+            case _:
+                await asyncio.sleep(0)
+    while not all(waiter.done() for waiter in waiters):
+        await asyncio.sleep(PERIOD / 4)
+        assert loop.time() < 20 * PERIOD, f"nobody is served any more: {waiters}"
+        for _ in range(held):
+            held -= 1
+            limiter.release()
+    for _ in range(held):
+        limiter.release()
+    async with asyncio.timeout(3 * PERIOD):
+        await limiter.acquire()
+    limiter.release()
+    async with asyncio.timeout(3 * PERIOD):
+        await limiter.acquire(is_exit=True)
+    limiter.release()
+    await asyncio.sleep(2 * PERIOD)
+    return limiter.snapshot().free
+
+
+@settings(max_examples=500)
+@given(moments)
+def test_whatever_falls_into_one_moment_leaves_nobody_waiting(moment: Moment) -> None:
+    assert virtual_time.run(live_through(moment)) == moment.requests

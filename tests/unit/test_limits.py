@@ -368,6 +368,30 @@ def test_a_pause_that_begins_while_a_probe_is_out_leaves_nobody_waiting() -> Non
     assert virtual_time.run(main()) == pytest.approx(12)
 
 
+def test_a_waiter_cancelled_with_its_permit_at_the_moment_of_a_pause_leaves_nobody_waiting() -> None:
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        assert isinstance(loop, virtual_time.VirtualTimeLoop)
+        limiter = Limiter(RateLimit(requests=2, period=1, lockout=300))
+        for _ in range(2):
+            await limiter.acquire()
+            limiter.release()
+        head, behind = (asyncio.create_task(limiter.acquire()) for _ in range(2))
+        await asyncio.sleep(0.5)
+        loop.block(1)
+        head.cancel()
+        await asyncio.sleep(0)  # The one behind it has the permit now, and does not know.
+        limiter.pause(10)
+        behind.cancel()
+        await asyncio.gather(head, behind, return_exceptions=True)
+        await limiter.acquire()
+        limiter.release(answered=True)
+        await limiter.acquire()
+        return loop.time()
+
+    assert virtual_time.run(main()) == pytest.approx(11.5)
+
+
 def test_a_snapshot_says_how_the_limit_is_being_used() -> None:
     async def main() -> None:
         limiter = Limiter(RateLimit(requests=3, period=60, lockout=300))
