@@ -120,7 +120,8 @@ async def place(session: Session, placement: Placement) -> SmartTrade:
 
 
 async def _create(session: Session, placement: Placement, deadline: Deadline) -> SmartTrade:
-    finder = Finder(partial(_with_marker, session, placement.order), guarded=False, lasting=True)
+    look = partial(_with_marker, session.looking(), placement.order)
+    finder = Finder(look, guarded=False, lasting=True)
     try:
         return await session.call(CREATE_SMART_TRADE, body=placement.order, finder=finder, deadline=deadline)
     except OutcomeUnknownError as lost:

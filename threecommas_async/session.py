@@ -178,8 +178,12 @@ class Session:
         return view
 
     def _urgent(self) -> Self:
-        """Return the same for reads about what became of a write: nothing calls them off."""
-        view = self._exiting()
+        """Return the same for reads about what became of a write."""
+        return self._exiting().looking()
+
+    def looking(self) -> Self:
+        """Return a session for looks at what became of a write: nothing calls them off."""
+        view = copy.copy(self)
         view._can_be_called_off = False  # noqa: SLF001 - a copy of its own
         return view
 

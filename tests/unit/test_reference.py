@@ -12,7 +12,7 @@ import pytest
 
 from tests import virtual_time
 from tests.scripted_api import LOST, NOT_SENT, REFUSED_422, SILENCE, START, Script, new_session
-from threecommas_async import SmartTrade, SmartTradeOrder, errors
+from threecommas_async import BatchReport, SmartTrade, SmartTradeOrder, Verdict, errors
 from threecommas_async.limits import Limiter, RateLimit
 from threecommas_async.models.reference import marked, marker_in, reference_in
 from threecommas_async.resources.many import SmartTrades
@@ -212,6 +212,21 @@ def test_an_order_that_is_carried_out_late_is_found_within_the_settle_time() -> 
     assert create(exchange).id == 1
     # Looks 1, 2 and 4 s after the last thing that happened.
     assert [at for at, _ in exchange.log] == [0, 2, 5, 10]
+
+
+@pytest.mark.parametrize(("executes", "verdict"), [(True, Verdict.DONE), (False, Verdict.UNKNOWN)])
+def test_a_batch_that_is_over_calls_off_no_look_for_an_order(*, executes: bool, verdict: Verdict) -> None:
+    exchange = Exchange([LOST, CREATED], executes=(executes,), late=3)
+
+    async def create(calls: SmartTrades, reference: str) -> SmartTrade:
+        return await calls.create(ORDER, reference=reference)
+
+    async def main() -> BatchReport:
+        return await SmartTrades(new_session(exchange)).run_many(create, ["r-1"], deadline=1.5)
+
+    report = virtual_time.run(main())
+    assert report.counts == {verdict: 1}
+    assert exchange.methods == "POST GET GET" + ("" if executes else " GET")
 
 
 def test_an_order_that_never_shows_is_sent_again_only_after_the_whole_settle_time() -> None:
