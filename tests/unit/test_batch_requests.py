@@ -6,7 +6,7 @@ import asyncio
 import math
 import random
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -14,11 +14,13 @@ import pytest
 from tests import virtual_time
 from tests.conftest import SAMPLES
 from tests.scripted_api import Script, new_session
-from threecommas_async import SmartTrades, Verdict
+from threecommas_async import BatchStoppedError, SmartTrades, Verdict
 from threecommas_async.limits import Limiter, RateLimit
 from threecommas_async.wire import Response
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from threecommas_async import BatchReport
     from threecommas_async.wire import Failure, Progress, Request
 
@@ -129,3 +131,47 @@ def test_closing_and_following_take_three_pages_for_a_hundred_trades_besides_the
     assert report.counts == {Verdict.CLOSED: count}
     assert report.requests == exchange.requests
     assert report.requests <= count + 3 * math.ceil(count / 100) + exchange.polls
+
+
+class Slow(Exchange):
+    """Answers after 20 s only."""
+
+    async def send(self, request: Request, **options: Any) -> Response | Failure:
+        await asyncio.sleep(20)
+        return await super().send(request, **options)
+
+
+async def never_ending() -> AsyncIterator[int]:
+    yield FIRST
+    await asyncio.sleep(3600)
+
+
+@pytest.mark.parametrize("what", ["a permit", "an answer", "an input"])
+def test_a_plan_ends_at_its_deadline_whatever_it_waits_for(what: str) -> None:
+    async def main() -> tuple[BatchReport, float]:
+        exchange = (Slow if what == "an answer" else Exchange)(3, soonest=1, latest=1)
+        limiter = Limiter(RateLimit(requests=1, period=60, lockout=300))
+        if what == "a permit":
+            await limiter.acquire()
+            limiter.release()
+        smart_trades = SmartTrades(new_session(exchange, limiter=limiter))
+        trades = never_ending() if what == "an input" else exchange.ids
+        report = await smart_trades.close_many(trades, dry_run=True, deadline=5)
+        return report, asyncio.get_running_loop().time()
+
+    report, seconds = virtual_time.run(main())
+    assert report.dry_run
+    assert report.counts == {Verdict.SKIPPED: 1 if what == "an input" else 3}
+    assert report.outcomes[0].reason == "the deadline of 5 s had passed"
+    assert seconds == pytest.approx(5)
+
+
+def test_a_plan_of_all_that_is_open_ends_at_its_deadline_too() -> None:
+    async def main() -> float:
+        limiter = Limiter(RateLimit(requests=1, period=60, lockout=300))
+        smart_trades = SmartTrades(new_session(Exchange(101, soonest=1, latest=1), limiter=limiter))
+        with pytest.raises(BatchStoppedError):
+            await smart_trades.close_all(dry_run=True, deadline=5)
+        return asyncio.get_running_loop().time()
+
+    assert virtual_time.run(main()) == pytest.approx(5)

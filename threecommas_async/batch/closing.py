@@ -147,8 +147,13 @@ def plan(
     seen = item.seen or found.get(item.id)
     if seen is None:
         problem = item.fault or problems.get(item.id)
-        is_there = isinstance(problem, errors.DecodeError)
-        verdict = Verdict.WOULD_CLOSE if is_there else Verdict.REFUSED
+        match problem:
+            case errors.DecodeError():
+                verdict = Verdict.WOULD_CLOSE
+            case errors.BatchStoppedError():
+                verdict = Verdict.SKIPPED
+            case _:
+                verdict = Verdict.REFUSED
         return Outcome(item.id or None, verdict, error=None if problem is None else lighten(problem))
     if not seen.is_open:
         return Outcome(item.id, Verdict.ALREADY_CLOSED, seen)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -104,30 +104,47 @@ class SmartTradeBatches(SmartTradeCalls):
         return next((error for error in cancelled if error.smart_trade_id == id), None)
 
     async def _plan(
-        self,
-        read: Read,
-        on_unfilled: OnUnfilled,
-        errand: Errand,
+        self, read: Read, on_unfilled: OnUnfilled, errand: Errand, deadline: float | None
     ) -> BatchReport:
         began = self._session.clock()
-        source = await read()
-        items = [item async for item in each(source)]
+        timer = None if deadline is None else errand.call_off_in(deadline)
+        items: list[Item] = []
         seen: dict[int, TradeSummary] = {}
-
-        def see(trade: SmartTrade) -> None:
-            seen[trade.id] = TradeSummary.of(trade)
-
-        unread = {item.id for item in items if item.id and item.seen is None}
-        found = await follow.find(self._view(errand), unread, see)
+        problems: dict[int, errors.ThreeCommasError] = {}
+        try:
+            async with aclosing(each(await read())) as source:
+                with suppress(StopAsyncIteration, errors.BatchStoppedError):
+                    while True:
+                        items.append(await errand.wait_for(partial(anext, source)))
+            unread = {item.id for item in items if item.id and item.seen is None}
+            problems = await self._look_up(unread, seen, errand)
+        finally:
+            if timer is not None:
+                timer.cancel()
         outcomes: list[Outcome] = []
         needed: dict[int | None, int] = {}
         async for item in each(items):
-            planned = verdicts.plan(item, seen, found.problems, on_unfilled=on_unfilled)
+            planned = verdicts.plan(item, seen, problems, on_unfilled=on_unfilled)
             outcomes.append(outcome := self._held_back(planned))
             needed[outcome.id] = verdicts.requests_of(outcome)
         limit = self._session.limiter.limit
         report = make_report(tuple(outcomes), self._session.clock() - began, errand, limit)
         return replace(report, floor=limit.floor(sum(needed.values())), dry_run=True)
+
+    async def _look_up(
+        self, ids: set[int], seen: dict[int, TradeSummary], errand: Errand
+    ) -> dict[int, errors.ThreeCommasError]:
+        """Read trades until the errand is called off; return why others could not be read."""
+
+        def see(trade: SmartTrade) -> None:
+            seen[trade.id] = TradeSummary.of(trade)
+
+        # All of it is called off as one: a read that is in flight is nothing to wait for.
+        calls = self.with_session(self._session.patient(errand=errand, can_be_called_off=False))
+        try:
+            return (await errand.wait_for(partial(follow.find, calls, ids, see))).problems
+        except errors.BatchStoppedError as stopped:
+            return dict.fromkeys(ids - seen.keys(), stopped)
 
     def _held_back(self, outcome: Outcome) -> Outcome:
         """Return the verdict of a plan, refused where the client was told not to do that."""

@@ -82,7 +82,9 @@ class SmartTrades(SmartTradeBatches):
             deadline: Seconds after which nothing more is sent. What is in flight then is let finish for 10 s.
             dry_run: Order nothing and return the plan: what would be closed, cancelled or left alone, and
                 ``floor``, the seconds that the request limit takes for it. Ids are looked up first, by pages.
-                What the client was told not to do (``mode``, ``read_only``) is ``REFUSED`` there, too.
+                What the client was told not to do (``mode``, ``read_only``) is ``REFUSED`` there, too, and
+                what was not looked up before the deadline ``SKIPPED``. ``concurrency``, ``wait`` and
+                ``on_progress`` have no say in a plan.
             wait: Follow the trades to their end: until the deadline, or for 10 minutes. One whose close ended
                 ``UNKNOWN`` and that is still open after 10 s is not waited for: close it again.
             on_progress: Called after each verdict with the number of verdicts so far, the number of trades
@@ -104,7 +106,7 @@ class SmartTrades(SmartTradeBatches):
         errand = Errand()
         read = partial(read_items, trades, order=order, errand=errand)
         if dry_run:
-            return await self._plan(read, on_unfilled, errand)
+            return await self._plan(read, on_unfilled, errand, deadline)
         closing = self._closing(
             read,
             errand,
@@ -246,9 +248,15 @@ class SmartTrades(SmartTradeBatches):
             return await batch.run()
 
         if dry_run:
-            found = await look(None)
-            plan = await self._plan(partial(read, found.items), on_unfilled, errand)
-            return replace(plan, outcomes=(*plan.outcomes, *found.unreadable))
+            unreadable: list[Outcome] = []
+
+            async def read_active() -> Sequence[Item]:
+                found = await look(None)
+                unreadable.extend(found.unreadable)
+                return found.items
+
+            plan = await self._plan(read_active, on_unfilled, errand, deadline)
+            return replace(plan, outcomes=(*plan.outcomes, *unreadable))
         ends_at = self._ends_at(deadline)
         sweeping = sweep.Sweep(
             look,
