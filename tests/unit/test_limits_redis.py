@@ -114,17 +114,18 @@ def test_a_process_that_never_reached_the_store_keeps_its_share_from_the_start()
     assert 180 <= elapsed < 200
 
 
-def test_the_share_is_at_least_one_request() -> None:
-    async def main() -> None:
-        limiter = shared(Gone(), requests=5, share=0.1)
-        await limiter.acquire()
-        limiter.release()
-        with pytest.raises(LimitWaitError):
-            await limiter.acquire(max_wait=59)
-        await limiter.acquire(max_wait=60)
-        await limiter.close()
+@pytest.mark.parametrize(("requests", "share"), [(5, 0.1), (5, 0.19), (1, 0.99)])
+def test_a_share_of_less_than_one_request_is_refused(requests: int, share: float) -> None:
+    """Ten processes with a tenth of 5 requests each would send 10."""
+    with pytest.raises(ValueError, match=f"{share} of {requests} is none"):
+        shared(Gone(), requests=requests, share=share)
 
-    virtual_time.run(main())
+
+@pytest.mark.parametrize(("requests", "share", "size"), [(5, 0.2, 1), (49, 1 / 49, 1), (100, 0.29, 29)])
+def test_a_share_is_all_of_its_requests_however_its_fraction_is_rounded(
+    requests: int, share: float, size: int
+) -> None:
+    assert shared(Gone(), requests=requests, share=share)._share.size == size
 
 
 def test_after_a_loss_the_share_opens_when_what_the_others_sent_has_left_the_window() -> None:
@@ -493,7 +494,7 @@ def test_closing_while_the_store_is_gone_leaves_nothing_behind() -> None:
 )
 def test_impossible_options_are_refused_without_showing_the_key(options: dict[str, Any]) -> None:
     arguments: dict[str, Any] = {
-        "url": Gone(),
+        "url": "redis://user:the-secret-password@host",
         "api_key": "the-secret-key",
         "share": 0.5,
         "limit": MINUTE,
@@ -501,17 +502,46 @@ def test_impossible_options_are_refused_without_showing_the_key(options: dict[st
     }
     with pytest.raises(ValueError, match=r"must|cannot be used") as refused:
         SharedLimiter(**arguments)
-    inside = refused.tb.tb_next
+    assert "the-secret" not in shown_by(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://:the-secret@host:port",
+        "redis://:the-secret/not-quoted@host",
+        "redis://:the-secret@host?no_such_option=1",
+        "redis+cluster://:the-secret@",
+        "http://:the-secret@host",
+        ":the-secret@host",
+    ],
+)
+def test_a_url_that_cannot_be_used_is_not_shown(url: str) -> None:
+    options: dict[str, Any] = {"url": url}
+    with pytest.raises(ValueError, match=r"cannot be used|must begin with") as refused:
+        SharedLimiter(**options, api_key="the-key", share=0.5)
+    assert "the-secret" not in shown_by(refused.value)
+
+
+def test_a_missing_extra_shows_no_url(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+    with pytest.raises(ImportError, match="needs the package redis") as refused:
+        SharedLimiter("redis://:the-secret@host", "the-key", share=0.5)
+    assert "the-secret" not in shown_by(refused.value)
+
+
+def shown_by(error: BaseException) -> str:
+    """What a traceback that shows locals tells of an error, and of all that it came from."""
+    assert error.__traceback__ is not None
+    inside = error.__traceback__.tb_next  # Without the frame of the test.
     frames = traceback.StackSummary.extract(traceback.walk_tb(inside), capture_locals=True)
     assert len(frames) > 0
-    assert "the-secret-key" not in "".join(frames.format()) + str(refused.value)
-
-
-@pytest.mark.parametrize("url", ["redis://:a-secret@host:port", "redis://:a-secret/not-quoted@host"])
-def test_a_url_that_cannot_be_used_is_not_shown(url: str) -> None:
-    with pytest.raises(ValueError, match="percent-encoded") as refused:
-        shared(url)
-    assert "secret" not in "".join(traceback.format_exception(refused.value)).replace(url, "")
+    before = error.__cause__ or error.__context__
+    earlier = ""
+    if before is not None:
+        walk = traceback.walk_tb(before.__traceback__)
+        earlier = str(before) + "".join(traceback.StackSummary.extract(walk, capture_locals=True).format())
+    return earlier + str(error) + "".join(frames.format())
 
 
 def test_a_url_with_an_option_that_does_not_exist_is_refused() -> None:

@@ -53,6 +53,8 @@ _LONGEST_MARGIN: Final = 3600.0
 _LONGEST_PAUSE: Final = 31 * 86400.0
 _MARKS: Final = 10
 """Answers that are worth a visit of their own."""
+_ROUNDING: Final = 1e-9
+"""Requests by which a share may be less than the fraction that it stands for, such as that of 1 / 49."""
 
 
 @dataclass(slots=True)
@@ -77,8 +79,8 @@ class SharedLimiter:
             ``RedisCluster``, or ``Sentinel(…).master_for(…)``), which stays the caller's.
         api_key: Whose limit it is. The store sees a part of its SHA-256; it is not kept.
         limit: The limit to keep: the same one in all processes.
-        share: This process's fraction of the limit while the store is gone; those of all processes
-            together must not exceed 1.
+        share: This process's fraction of the limit while the store is gone, one request at least; those of
+            all processes together must not exceed 1.
         reserve: How many of the requests are for exits alone; None is a tenth, rounded down.
         margin: Seconds that a request may take to arrive before that has to be told to the store; None is a
             twelfth of the period (5 s of a minute). A killed process loses its places for that much longer.
@@ -124,24 +126,30 @@ class SharedLimiter:
         reserve: int | None = None,
         margin: float | None = None,
     ) -> None:
-        has_key = isinstance(api_key, str) and bool(api_key)  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-        self._tag = hashlib.sha256(str(api_key).encode()).hexdigest()[:32]
-        del api_key  # What is raised below shows no key in the locals of its traceback.
-        if not has_key:
-            raise ValueError("api_key must be a text that is not empty")
-        if not isinstance(limit, RateLimit):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-            raise ValueError(f"limit must be a RateLimit, not {limit!r}")
-        self.limit: RateLimit = limit
-        if not (_is_number(share) and 0 < share <= 1):
-            raise ValueError(f"share must be above 0 and at most 1, not {share!r}")
-        self._reserve = limit.requests // 10 if reserve is None else reserve
-        if type(self._reserve) is not int or not 0 <= self._reserve < limit.requests:
-            raise ValueError(f"reserve must be 0 to {limit.requests - 1}, not {reserve!r}")
-        self._margin = limit.period / 12 if margin is None else margin
-        if not (_is_number(self._margin) and 0 <= self._margin <= _LONGEST_MARGIN):
-            raise ValueError(f"margin must be 0 to {_LONGEST_MARGIN:g} seconds, not {margin!r}")
-        self._share = Share(max(1, int(limit.requests * share)), int(self._reserve * share))
-        self._store = Store(url, self._tag, limit, self._reserve, self._margin)
+        try:
+            has_key = isinstance(api_key, str) and bool(api_key)  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+            self._tag = hashlib.sha256(str(api_key).encode()).hexdigest()[:32]
+            if not has_key:
+                raise ValueError("api_key must be a text that is not empty")
+            if not isinstance(limit, RateLimit):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+                raise ValueError(f"limit must be a RateLimit, not {limit!r}")
+            self.limit: RateLimit = limit
+            if not (_is_number(share) and 0 < share <= 1):
+                raise ValueError(f"share must be above 0 and at most 1, not {share!r}")
+            size = int(limit.requests * share + _ROUNDING)
+            if not size:
+                raise ValueError(f"share must be one request at least: {share!r} of {limit.requests} is none")
+            self._reserve = limit.requests // 10 if reserve is None else reserve
+            if type(self._reserve) is not int or not 0 <= self._reserve < limit.requests:
+                raise ValueError(f"reserve must be 0 to {limit.requests - 1}, not {reserve!r}")
+            self._margin = limit.period / 12 if margin is None else margin
+            if not (_is_number(self._margin) and 0 <= self._margin <= _LONGEST_MARGIN):
+                raise ValueError(f"margin must be 0 to {_LONGEST_MARGIN:g} seconds, not {margin!r}")
+            self._share = Share(size, int(self._reserve * share))
+            self._store = Store(url, self._tag, limit, self._reserve, self._margin)
+        finally:
+            # A traceback that shows locals must not show these.
+            del url, api_key
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
         self._tasks: dict[str, asyncio.Task[None]] = {}

@@ -116,7 +116,11 @@ class Store:
         self, url: str | ScriptClient, tag: str, limit: RateLimit, reserve: int, margin: float
     ) -> None:
         self._is_owned = isinstance(url, str)
-        self._client = _connect(url) if isinstance(url, str) else _checked(url)
+        try:
+            self._client = _connect(url) if isinstance(url, str) else _checked(url)
+        finally:
+            # A traceback that shows locals must not show the password.
+            del url
         self._no_script = _no_script_error()
         # The braces put all keys into one slot of a cluster.
         self._keys = tuple(f"threecommas:{{{tag}}}:{part}" for part in ("units", "state", "reads", "exits"))
@@ -237,43 +241,52 @@ def _no_script_error() -> type[Exception]:
 
 def _connect(url: str) -> ScriptClient:
     scheme, _, rest = url.partition("://")
-    if scheme not in {"redis", "rediss", "unix", "redis+cluster", "rediss+cluster"}:
-        raise ValueError(
-            "the store's URL must begin with redis://, rediss://, unix://, redis+cluster:// or "
-            "rediss+cluster://"
-        )
     try:
-        from redis.asyncio import Redis, RedisCluster
-        from redis.asyncio.retry import Retry
-        from redis.backoff import NoBackoff
-        from redis.exceptions import RedisClusterException, RedisError
-    except ImportError as missing:
-        raise ImportError(
-            "a shared limit needs the package redis: pip install 'threecommas-async[redis]', or "
-            "pip install -e '.[redis]' in a copy of the source"
-        ) from missing
-    base, _, cluster = scheme.partition("+")
-    opener = cast("Any", RedisCluster if cluster else Redis)
+        if scheme not in {"redis", "rediss", "unix", "redis+cluster", "rediss+cluster"}:
+            raise ValueError(
+                "the store's URL must begin with redis://, rediss://, unix://, redis+cluster:// or "
+                "rediss+cluster://"
+            )
+        try:
+            from redis.asyncio import Redis, RedisCluster
+        except ImportError as missing:
+            raise ImportError(
+                "a shared limit needs the package redis: pip install 'threecommas-async[redis]', or "
+                "pip install -e '.[redis]' in a copy of the source"
+            ) from missing
+        base, _, cluster = scheme.partition("+")
+        client, reason = _opened(RedisCluster if cluster else Redis, f"{base}://{rest}")
+    finally:
+        # Where there is no "://" the scheme is all of it.
+        del url, scheme, rest
+    if client is None:  # Raised outside of the handler: the problem could quote the URL.
+        raise ValueError(
+            "the store's URL cannot be used: it needs a host, a port that is a number, a password that is "
+            f"percent-encoded, and no options but those of redis-py{reason}"
+        )
+    return client
+
+
+def _opened(opener: Any, url: str) -> tuple[ScriptClient | None, str]:
+    """Return a client, or None and what more there is to say of why there is none."""
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+    from redis.exceptions import RedisClusterException, RedisError
+
     try:
         client = opener.from_url(
-            f"{base}://{rest}",
+            url,
             socket_timeout=_SOCKET_TIMEOUT,
             socket_connect_timeout=_SOCKET_TIMEOUT,
             retry=Retry(NoBackoff(), 0),
         )
-        if (
-            not cluster
-        ):  # An option that does not exist would show at the first visit only, as a store that is gone.
-            pool = client.connection_pool
+        # An option that does not exist would show at the first visit only, as a store that is gone.
+        if (pool := getattr(client, "connection_pool", None)) is not None:
             pool.connection_class(**pool.connection_kwargs)
     except (AttributeError, RedisClusterException, RedisError, TypeError, ValueError) as problem:
         # Of a password that is not percent-encoded a part may be taken for a port.
-        reason = f": {problem}" if isinstance(problem, TypeError) else ""
-        raise ValueError(
-            "the store's URL cannot be used: it needs a host, a port that is a number, a password that is "
-            f"percent-encoded, and no options but those of redis-py{reason}"
-        ) from None
-    return cast("ScriptClient", client)
+        return None, f": {problem}" if isinstance(problem, TypeError) else ""
+    return cast("ScriptClient", client), ""
 
 
 def _checked(client: ScriptClient) -> ScriptClient:
