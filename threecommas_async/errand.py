@@ -18,10 +18,12 @@ class Deeds:
 
     Attributes:
         accepted: A write was answered with success, or its effect shows.
+        sent: A write has had its permit: it may have left.
     """
 
     def __init__(self) -> None:
         self.accepted: bool = False
+        self.sent: bool = False
 
 
 class Errand:

@@ -374,6 +374,8 @@ class Session:
             else:
                 acquire = partial(self._limiter.acquire, is_exit=is_exit, max_wait=max_wait)
                 await self._errand.wait_for(acquire)
+                if self._deeds is not None and history.endpoint.replay is not _SAFE:
+                    self._deeds.sent = True
             try:
                 if self._gate.is_shut:  # It may have been while this call waited for its permit.
                     self._gate.check()

@@ -17,6 +17,7 @@ from threecommas_async import (
     BatchReport,
     BatchStoppedError,
     NotFoundError,
+    OutcomeUnknownError,
     PlanLimitError,
     ReadOnlyError,
     SmartTrade,
@@ -262,6 +263,60 @@ async def test_any_call_can_be_made_for_many_items() -> None:
         counted = await client.smart_trades.run_many(amount, sandbox.exchange.trades)
         assert [outcome.result for outcome in counted] == [1, 1, 1]
         assert counted.requests == 3
+
+
+@pytest.mark.parametrize("name", ["create", "set_note", "close_by_market", "get"])
+async def test_a_call_of_a_client_is_none_of_a_batch(name: str) -> None:
+    async with Sandbox(trades=2, limit=ROOMY) as sandbox, client_of(sandbox) as client:
+        call: Any = getattr(client.smart_trades, name)
+        with pytest.raises(ValueError, match=f"SmartTrades.{name}, not {name} of a client"):
+            await client.smart_trades.run_many(call, list(sandbox.exchange.trades))
+        assert sandbox.requests == 0
+
+
+@pytest.mark.parametrize("call", [None, lambda item: item, SmartTrades.set_note])
+async def test_a_call_that_does_not_take_the_calls_and_an_item_is_refused(call: Any) -> None:
+    async with Sandbox(trades=2, limit=ROOMY) as sandbox, client_of(sandbox) as client:
+        with pytest.raises(ValueError, match="a function of the calls and an item"):
+            await client.smart_trades.run_many(call, list(sandbox.exchange.trades))
+        assert sandbox.requests == 0
+
+
+@pytest.mark.parametrize("items", [42, "42", None])
+async def test_what_is_no_iterable_of_items_is_refused_without_a_word_of_trades(items: Any) -> None:
+    async with Sandbox(limit=ROOMY) as sandbox, client_of(sandbox) as client:
+        with pytest.raises(ValueError, match="give an iterable of items to make the call for, not"):
+            await client.smart_trades.run_many(SmartTrades.create, items)
+
+
+async def test_a_call_that_cannot_be_made_is_refused_and_one_that_fails_afterwards_is_unknown() -> None:
+    async def note(calls: SmartTrades, what: tuple[int, Any]) -> int:
+        id, text = what
+        await (calls.get(id) if text is None else calls.set_note(id, "seen"))
+        return int("1" + text)
+
+    async with Sandbox(trades=1, limit=ROOMY) as sandbox, client_of(sandbox) as client:
+        [id] = sandbox.exchange.trades
+        report = await client.smart_trades.run_many(note, [(id, "2"), (id, 5), (id, None)], concurrency=1)
+        assert [outcome.verdict for outcome in report] == [Verdict.DONE, Verdict.UNKNOWN, Verdict.REFUSED]
+        assert report.outcomes[2].reason.startswith("nothing was sent: can only concatenate")
+        nothing: Any = lambda _calls, _id: None  # noqa: E731 - no coroutine function, which is the point
+        report = await client.smart_trades.run_many(nothing, [id])
+        assert report.counts == {Verdict.UNKNOWN: 1}
+
+
+@virtual_time.patient
+async def test_a_write_of_which_nobody_knows_is_unknown_whatever_its_caller_raises() -> None:
+    async def create(calls: SmartTrades, id: int) -> None:
+        try:
+            await calls.set_note(id, "seen")
+        except OutcomeUnknownError:
+            raise TypeError("of the caller's") from None
+
+    async with LoopSandbox(trades=1, limit=ROOMY) as sandbox, client_of(sandbox) as client:
+        sandbox.network.every = 1
+        report = await client.smart_trades.run_many(create, list(sandbox.exchange.trades))
+        assert report.counts == {Verdict.UNKNOWN: 1}
 
 
 async def test_a_key_that_expires_stops_the_batch_and_the_rest_is_skipped() -> None:

@@ -77,15 +77,22 @@ def read_item(item: object) -> Item:
     return Item(item)
 
 
-def check_iterable(trades: object, *, can_be_async: bool = True) -> None:
-    """Raise unless it is an iterable that can hold ids.
+def check_iterable(
+    items: object, *, can_be_async: bool = True, what: str = "ids or trades, such as [42]"
+) -> None:
+    """Raise unless it is an iterable that can hold the items of a batch.
+
+    Args:
+        items: What a caller gave.
+        can_be_async: It may be an asynchronous one.
+        what: What the caller was to give, for the error.
 
     Raises:
         ValueError: It is not.
     """
     kinds = (Iterable, AsyncIterable) if can_be_async else (Iterable,)
-    if isinstance(trades, str | bytes) or not isinstance(trades, kinds):
-        raise ValueError(f"give an iterable of ids or trades, such as [42], not {reprlib.repr(trades)}")
+    if isinstance(items, str | bytes) or not isinstance(items, kinds):
+        raise ValueError(f"give an iterable of {what}, not {reprlib.repr(items)}")
 
 
 async def read_items(

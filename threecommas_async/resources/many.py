@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable
 from functools import partial
+from inspect import isawaitable, signature
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from msgspec.structs import replace
@@ -22,6 +23,7 @@ from threecommas_async.models import rules
 from threecommas_async.models.smart_trade import SmartTrade
 from threecommas_async.models.summary import TradeSummary
 from threecommas_async.resources.batching import CONCURRENCY, SmartTradeBatches
+from threecommas_async.resources.smart_trades import SmartTradeCalls
 from threecommas_async.walk import pages
 
 if TYPE_CHECKING:
@@ -358,9 +360,10 @@ class SmartTrades(SmartTradeBatches):
         """Make any call for each of many items, with the verdicts, stops and report of a batch.
 
         Args:
-            call: Called with these calls, bound to the batch, and an item: ``SmartTrades.create``, or a
-                coroutine function of yours. What it sends through its first argument waits for the request
-                limit as long as it takes, is counted, and stops with the batch.
+            call: Called with these calls, bound to the batch, and an item: ``SmartTrades.create`` (of the
+                class, not of a client), or a coroutine function of yours. What it sends through its first
+                argument waits for the request limit as long as it takes, is counted, and stops with the
+                batch.
             items: What to call it for, each as often as it comes.
             concurrency: As in `close_many`.
             deadline: As in `close_many`.
@@ -368,22 +371,22 @@ class SmartTrades(SmartTradeBatches):
 
         Returns:
             ``DONE`` for each call that returned, with its ``result``; ``item`` tells the outcomes apart. A
-            `ValueError` is ``REFUSED``: the calls of this package raise it before anything is sent. What
-            fails after it has ordered something, or is cut off by a cancellation, is ``UNKNOWN``.
+            `ValueError` is ``REFUSED``: the calls of this package raise it before anything is sent. So is a
+            `TypeError` before any write was sent: of a call that does not take the item. What fails after it
+            has ordered something, or is cut off by a cancellation, is ``UNKNOWN``.
 
         Example::
 
             report = await client.smart_trades.run_many(SmartTrades.create, orders)
 
         Raises:
-            ValueError: An option cannot be used; nothing was sent.
+            ValueError: An option or the call cannot be used; nothing was sent.
             BatchInterruptedError: As in `close_many`.
             asyncio.CancelledError: As in `close_many`.
         """
         check_options(concurrency=concurrency, deadline=deadline, on_progress=on_progress)
-        check_iterable(items)
-        if not callable(call):
-            raise ValueError(f"call must be a function of the calls and an item, not {call!r}")
+        check_iterable(items, what="items to make the call for")
+        _check_call(call)
         errand = Errand()
 
         async def read() -> Source:
@@ -395,13 +398,15 @@ class SmartTrades(SmartTradeBatches):
             deeds = Deeds()
             calls = self.with_session(self._session.patient(errand=errand, deeds=deeds))
             try:
-                result = await call(calls, cast("T", item.value))
+                result = await _awaitable(call(calls, cast("T", item.value)))
             except errors.OutcomeUnknownError:
                 raise
             except Exception as problem:
                 if deeds.accepted:
                     told = f"a part of it was carried out, then it failed: {problem}"
                     raise errors.OutcomeUnknownError(told) from problem
+                if isinstance(problem, TypeError) and not deeds.sent:
+                    raise ValueError(f"nothing was sent: {problem}") from problem
                 raise
             seen = TradeSummary.of(result) if isinstance(result, SmartTrade) else None
             return Outcome(seen.id if seen else None, Verdict.DONE, seen, None, item.value, result)
@@ -478,3 +483,33 @@ class SmartTrades(SmartTradeBatches):
         return await follow.until(
             calls, trades, predicate, limit=limit, timeout=timeout, poll_every=poll_every
         )
+
+
+def _awaitable(answer: object) -> Awaitable[object]:
+    if not isawaitable(answer):
+        raise errors.OutcomeUnknownError(f"call must be a coroutine function: it gave {answer!r:.80}")
+    return answer
+
+
+def _check_call(call: object) -> None:
+    """Raise unless it can be called with the calls of a batch and an item.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    if not callable(call):
+        raise ValueError(f"call must be a function of the calls and an item, not {call!r}")
+    if isinstance(getattr(call, "__self__", None), SmartTradeCalls):
+        name = getattr(call, "__name__", "…")
+        raise ValueError(
+            f"call must be a function of the calls and an item: SmartTrades.{name}, not {name} of a client, "
+            "whose calls are bound to no batch"
+        )
+    try:
+        signature(call).bind(None, None)
+    except TypeError as problem:
+        raise ValueError(
+            f"call must be a function of the calls and an item, not {call!r}: {problem}"
+        ) from None
+    except ValueError:
+        pass  # What is built in need not say what it takes.
