@@ -292,12 +292,12 @@ async def test_what_is_no_iterable_of_items_is_refused_without_a_word_of_trades(
 async def test_a_call_that_cannot_be_made_is_refused_and_one_that_fails_afterwards_is_unknown() -> None:
     async def note(calls: SmartTrades, what: tuple[int, Any]) -> int:
         id, text = what
-        await (calls.get(id) if text is None else calls.set_note(id, "seen"))
+        await (calls.get(id) if what[1] == 0 else calls.set_note(id, "seen"))
         return int("1" + text)
 
     async with Sandbox(trades=1, limit=ROOMY) as sandbox, client_of(sandbox) as client:
         [id] = sandbox.exchange.trades
-        report = await client.smart_trades.run_many(note, [(id, "2"), (id, 5), (id, None)], concurrency=1)
+        report = await client.smart_trades.run_many(note, [(id, "2"), (id, 5), (id, 0)], concurrency=1)
         assert [outcome.verdict for outcome in report] == [Verdict.DONE, Verdict.UNKNOWN, Verdict.REFUSED]
         assert report.outcomes[2].reason.startswith("nothing was sent: can only concatenate")
         nothing: Any = lambda _calls, _id: None  # noqa: E731 - no coroutine function, which is the point

@@ -983,6 +983,29 @@ def test_an_errand_of_many_rounds_keeps_none_of_their_batches() -> None:
     virtual_time.run(main())
 
 
+@pytest.mark.parametrize(
+    ("count", "cancel_at", "untold"),
+    [(1, 1.0, []), (3, 1.0, [2]), (9, 0.06, [7])],  # All is done, or a part of it.
+)
+def test_a_slow_progress_function_is_warned_of_once_and_for_what_it_was_not_told(
+    count: int, cancel_at: float, untold: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def hang(*_told: object) -> None:
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        exchange = Exchange(dict.fromkeys(range(1, count + 1), "waiting_targets"))
+        task = asyncio.create_task(batch_of(exchange, [*exchange.states], on_progress=hang).run())
+        await asyncio.sleep(cancel_at)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    virtual_time.run(main())
+    told = [entry.getMessage() for entry in caplog.records if "is slow" in entry.getMessage()]
+    assert told == [f"on_progress is slow: it was not told of the last {left} verdicts" for left in untold]
+
+
 def test_a_progress_function_that_hangs_does_not_outlive_its_batch() -> None:
     async def hang(_done: int, _total: int | None, _outcome: Outcome) -> None:
         await asyncio.sleep(10_000)

@@ -9,7 +9,8 @@ import pytest
 from tests import virtual_time
 from tests.conftest import SAMPLES
 from tests.scripted_api import LOST, Script, new_session
-from threecommas_async import BatchReport, SmartTrades, Verdict
+from threecommas_async import BatchReport, SmartTrade, SmartTrades, Verdict
+from threecommas_async.models.status import Status, StatusCode
 from threecommas_async.wire import Response
 
 CLOSING = (SAMPLES / "smart_trades.close_by_market" / "201.json").read_bytes()
@@ -50,3 +51,30 @@ def test_a_close_that_shows_after_all_is_followed_to_its_end(polls: int) -> None
 def test_a_close_that_shows_within_ten_seconds_is_followed_to_its_end() -> None:
     report, _ = close(seen("waiting_targets"), seen("panic_sell_pending"), seen("panic_sold"))
     assert report.counts == {Verdict.CLOSED: 1}
+
+
+def test_a_close_that_was_cancelled_before_a_batch_is_none_that_the_batch_ordered() -> None:
+    unfilled = SmartTrade(id=7, status=Status(basic_type=StatusCode("waiting_position")))
+
+    async def main() -> BatchReport | None:
+        script = Script({"POST": [LOST], "GET": [seen("waiting_position")]}, seconds=60)
+        session = new_session(script)
+        smart_trades = SmartTrades(session)
+        before = asyncio.create_task(smart_trades.close_by_market(7))
+        await asyncio.sleep(1)
+        before.cancel()
+        await asyncio.wait([before])
+        assert [error.smart_trade_id for error in session.in_flight_unknown] == [7]
+        batch = asyncio.create_task(smart_trades.close_many([unfilled]))  # It reads the trade first.
+        await asyncio.sleep(1)
+        for _ in range(2):
+            batch.cancel()
+            await asyncio.sleep(1)
+        with pytest.raises(asyncio.CancelledError) as cancelled:
+            await batch
+        assert [method for _, method in script.log] == ["POST", "GET"]
+        return BatchReport.of(cancelled.value)
+
+    report = virtual_time.run(main())
+    assert report is not None
+    assert report.counts == {Verdict.SKIPPED: 1}

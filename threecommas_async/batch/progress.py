@@ -64,7 +64,8 @@ class Teller:
 
     def cut_off(self) -> None:
         """Tell it no more."""
-        if self._task is not None and self._task.cancel():
+        task, self._task = self._task, None
+        if task is not None and task.cancel() and self._untold:
             _log.warning("on_progress is slow: it was not told of the last %d verdicts", len(self._untold))
 
     async def _tell_all(self, on_progress: OnProgress) -> None:

@@ -21,7 +21,7 @@ from threecommas_async.models.summary import TradeSummary
 from threecommas_async.resources.smart_trades import SmartTradeCalls
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
     from typing import Self
 
     from threecommas_async.batch.closing import OnUnfilled
@@ -76,15 +76,21 @@ class SmartTradeBatches(SmartTradeCalls):
         deadline: float | None,
         on_progress: OnProgress | None,
     ) -> Batch:
+        known: list[errors.OutcomeUnknownError] = []
+
+        async def begin() -> Source:
+            known.extend(self._session.in_flight_unknown)
+            return await self._read(read, errand)
+
         return Batch(
-            partial(self._read, read, errand),
+            begin,
             act,
             errand=errand,
             limit=self._session.limiter.limit,
             concurrency=concurrency,
             deadline=deadline,
             on_progress=on_progress,
-            lost=self._lost,
+            lost=partial(self._lost, known),
             clock=self._session.clock,
         )
 
@@ -98,9 +104,11 @@ class SmartTradeBatches(SmartTradeCalls):
                     await follow.find_active(self._view(errand), unplaced, lambda _: None)
         return items
 
-    def _lost(self, id: int) -> errors.OutcomeUnknownError | None:
-        """Return what is known of a cancelled write on a trade."""
-        cancelled = reversed(self._session.in_flight_unknown)
+    def _lost(
+        self, known: Sequence[errors.OutcomeUnknownError], id: int
+    ) -> errors.OutcomeUnknownError | None:
+        """Return what is known of a write on a trade that was cancelled later than those known before."""
+        cancelled = (error for error in self._session.in_flight_unknown if error not in known)
         return next((error for error in cancelled if error.smart_trade_id == id), None)
 
     async def _plan(
