@@ -67,7 +67,8 @@ class ThreeCommas:
         limits: The request limit to keep; None is the published one, 100 requests a minute. `STARTER`, `PRO`
             and `EXPERT` are what plans are reported to have (5 and 50 a minute, reads only; 120). Clients of
             one key that are in one process can share a `Limiter`; processes share a
-            `threecommas_async.limits_redis.SharedLimiter`, or the number out between them.
+            `threecommas_async.limits_redis.SharedLimiter`, or the number out between them. A client that is
+            closed closes the limiter that it was given, see `aclose`.
         timeout: Seconds that a call may take, all its attempts, the waits between them and the looks at what
             became of a lost answer together; waiting for the request limit does not count. One attempt may
             take half of what is left of it, so that something can still be done about silence; where nothing
@@ -334,7 +335,10 @@ class ThreeCommas:
     async def aclose(self) -> None:
         """Close the client.
 
-        Calls that wait for the request limit are not sent: each ends with `ClientStateError` in its turn.
+        Calls that wait for the request limit are not sent: each ends with `ClientStateError` in its turn. The
+        limiter is closed too, if it was given by the caller as well. To a `Limiter` that is nothing; a
+        `threecommas_async.limits_redis.SharedLimiter` ends the waits of its other clients with
+        `ClientStateError` as well, and opens again when it is used again.
         """
         await self._session.close()
 

@@ -278,4 +278,7 @@ async def _walk(
         oldest = dates[-1] if dates else None
         if page.received < PAGE_SIZE or (oldest is not None and oldest < since):
             return
-    raise ThreeCommasError(f"more than {MAX_PAGES * PAGE_SIZE} SmartTrades of {pair} since {since:%c}")
+    at_least = MAX_PAGES * PAGE_SIZE
+    raise ThreeCommasError(
+        f"more than {at_least} SmartTrades of {pair} since {since.isoformat(timespec='seconds')}"
+    )

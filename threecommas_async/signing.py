@@ -64,7 +64,8 @@ class HmacCredentials(_Unprintable):
         json_payload: Form of the payload for JSON bodies.
 
     Raises:
-        ValueError: The key or the secret is empty, has white space or is not ASCII.
+        ValueError: The key or the secret is empty, has white space or is not ASCII, or ``json_payload`` is
+            neither of the two forms.
     """
 
     __slots__ = ("_inner", "_outer", "api_key", "json_payload")
@@ -76,7 +77,7 @@ class HmacCredentials(_Unprintable):
         try:
             self.api_key = _token("api_key", api_key)
             self._inner, self._outer = _keyed(_token("api_secret", api_secret).encode())
-            self.json_payload = json_payload
+            self.json_payload = _form(json_payload)
         finally:
             # A traceback that shows locals must not show these.
             del api_key, api_secret
@@ -101,7 +102,8 @@ class RsaCredentials(_Unprintable):
         json_payload: Form of the payload for JSON bodies.
 
     Raises:
-        ValueError: The key cannot be read, is encrypted, or is not an RSA private key.
+        ValueError: The key cannot be read, is encrypted, or is not an RSA private key; or ``json_payload`` is
+            neither of the two forms.
         ImportError: The package ``cryptography`` is not installed.
     """
 
@@ -120,7 +122,7 @@ class RsaCredentials(_Unprintable):
         try:
             self.api_key = _token("api_key", api_key)
             self._private_key = _load_private_key(private_key)
-            self.json_payload = json_payload
+            self.json_payload = _form(json_payload)
         finally:
             del api_key, private_key
         from cryptography.hazmat.primitives import hashes
@@ -159,16 +161,16 @@ def make_credentials(
     try:
         if not api_key:
             raise ValueError("api_key is missing")
-        if json_payload not in (None, *get_args(JsonPayload)):
-            raise ValueError(
-                f"json_payload must be one of {get_args(JsonPayload)} or None, not {json_payload!r}"
-            )
         if api_secret is not None and rsa_private_key is not None:
             raise ValueError("give api_secret or rsa_private_key, not both: a 3Commas key is of one kind")
         if rsa_private_key is not None:
-            return RsaCredentials(api_key, rsa_private_key, json_payload=json_payload or "path+body")
+            return RsaCredentials(
+                api_key, rsa_private_key, json_payload="path+body" if json_payload is None else json_payload
+            )
         if api_secret is not None:
-            return HmacCredentials(api_key, api_secret, json_payload=json_payload or "path?body")
+            return HmacCredentials(
+                api_key, api_secret, json_payload="path?body" if json_payload is None else json_payload
+            )
         raise ValueError("api_secret is missing (or rsa_private_key, for a self-generated key)")
     finally:
         del api_key, api_secret, rsa_private_key
@@ -186,6 +188,14 @@ def _keyed(secret: bytes) -> tuple[HASH, HASH]:
         return hashlib.sha256(secret.translate(_INNER)), hashlib.sha256(secret.translate(_OUTER))
     finally:
         del secret
+
+
+def _form(json_payload: JsonPayload) -> JsonPayload:
+    if json_payload not in get_args(JsonPayload):
+        raise ValueError(
+            f"json_payload must be one of {', '.join(get_args(JsonPayload))}, not {json_payload!r}"
+        )
+    return json_payload
 
 
 def _token(name: str, value: str) -> str:

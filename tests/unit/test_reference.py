@@ -12,7 +12,7 @@ import pytest
 
 from tests import virtual_time
 from tests.scripted_api import LOST, NOT_SENT, REFUSED_422, SILENCE, START, Script, new_session
-from threecommas_async import BatchReport, SmartTrade, SmartTradeOrder, Verdict, errors
+from threecommas_async import BatchReport, SmartTrade, SmartTradeOrder, Verdict, created, errors
 from threecommas_async.limits import Limiter, RateLimit
 from threecommas_async.models.reference import marked, marker_in, reference_in
 from threecommas_async.resources.many import SmartTrades
@@ -445,6 +445,21 @@ def test_candidates_for_a_lost_order_without_reference() -> None:
         return [trade.id for trade in await trades.find_created(caught.value)]
 
     assert virtual_time.run(main()) == [2, 42]
+
+
+def test_a_search_that_is_given_up_names_an_instant_with_its_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(created, "MAX_PAGES", 1)
+    exchange = Exchange([])
+    for _ in range(100):
+        exchange.add(0)
+
+    async def main() -> None:
+        trades = SmartTrades(new_session(exchange))
+        await trades.find_reference("r-1", account_id=5, pair="USDT_BTC", since=START)
+
+    with pytest.raises(errors.ThreeCommasError) as caught:
+        virtual_time.run(main())
+    assert str(caught.value) == "more than 100 SmartTrades of USDT_BTC since 2025-12-31T23:00:00+00:00"
 
 
 def test_only_the_error_of_a_create_leads_to_candidates() -> None:

@@ -5,7 +5,7 @@ import copy
 import hmac
 import pickle
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
@@ -196,6 +196,20 @@ def test_unusable_private_keys_are_a_value_error(private_key: rsa.RSAPrivateKey,
     (tmp_path / "empty.pem").write_bytes(b"")
     with pytest.raises(ValueError, match="does not hold"):
         RsaCredentials("k", tmp_path / "empty.pem")
+
+
+@pytest.mark.parametrize("form", ["", "path", "PATH+BODY", None])
+def test_a_form_of_the_payload_that_there_is_not_is_refused(
+    form: Any, private_key: rsa.RSAPrivateKey
+) -> None:
+    """Signed in another form than was meant, every write is a 401."""
+    with pytest.raises(ValueError, match=r"json_payload must be one of path\?body, path\+body, not"):
+        HmacCredentials(API_KEY, API_SECRET, json_payload=form)
+    with pytest.raises(ValueError, match="json_payload must be one of"):
+        RsaCredentials(API_KEY, pem(private_key), json_payload=form)
+    if form is not None:
+        with pytest.raises(ValueError, match="json_payload must be one of"):
+            make_credentials(API_KEY, API_SECRET, json_payload=form)
 
 
 @pytest.mark.parametrize("kind", ["hmac", "rsa"])

@@ -40,7 +40,8 @@ class Verdict(StrEnum):
     WOULD_CANCEL = "would_cancel"
     """Of a plan: the entry is not filled, so the trade would be cancelled."""
     REFUSED = "refused"
-    """The API refused, or the trade is still held all the same; ``error`` says why."""
+    """The API refused, or this client did before anything was sent (a `GuardError`, a `ValueError`, an item
+    that is no trade), or the trade is still held all the same; ``error`` says which."""
     UNKNOWN = "unknown"
     """The call left and no usable answer came back: it may or may not have been carried out."""
     SKIPPED = "skipped"
