@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import reprlib
@@ -17,7 +18,7 @@ import msgspec
 from multidict import istr
 
 from threecommas_async import errors
-from threecommas_async.models.decoding import DECODING_ERRORS
+from threecommas_async.models.decoding import DECODING_ERRORS, Malformed, Page
 from threecommas_async.models.encoding import encode_body
 from threecommas_async.models.text import printable
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from threecommas_async.signing import Credentials
 
 T = TypeVar("T")
+
+_decoding_log = logging.getLogger("threecommas_async.decoding")
 
 USER_AGENT: Final = "threecommas-async"
 EXCERPT: Final = 300
@@ -208,7 +211,7 @@ def encode_query(parameters: Mapping[str, object]) -> str:
 def read(
     endpoint: Endpoint[T], request: Request, response: Response, *, path: Mapping[str, int] | None = None
 ) -> T:
-    """Return the value of an answer whose status is 2xx.
+    """Return the value of an answer whose status is 2xx; rows of a list that cannot be read are logged.
 
     Args:
         endpoint: The row of the call.
@@ -221,7 +224,11 @@ def read(
     """
     try:
         value: Any = endpoint.decode(response.body)
-        if not path or (subject := endpoint.subject) is None or value.id == path[subject]:
+        if not path or (subject := endpoint.subject) is None:
+            if type(value) is Page:
+                _warn_of(cast("Page[object]", value).malformed, endpoint)
+            return cast("T", value)
+        if value.id == path[subject]:
             return cast("T", value)
         entity = "account" if subject == "account_id" else "trade"
         what = f"it is about another {entity}, {value.id}"
@@ -234,6 +241,12 @@ def read(
         path=request.target,
         request_id=_request_id(request, response),
     )
+
+
+def _warn_of(malformed: tuple[Malformed, ...], endpoint: Endpoint[Any]) -> None:
+    for bad in malformed:
+        named = "" if bad.id is None else f" (id {bad.id})"
+        _decoding_log.warning("row %d%s of %s cannot be read: %s", bad.index, named, endpoint, bad.fault)
 
 
 def refusal(

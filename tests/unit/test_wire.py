@@ -11,6 +11,7 @@ import pytest
 
 from tests.conftest import SAMPLES
 from threecommas_async import SmartTradeOrder, endpoints, errors, wire
+from threecommas_async.models.decoding import PageDecoder
 from threecommas_async.models.encoding import encode_body
 from threecommas_async.models.order_groups import OrderValue
 from threecommas_async.signing import HmacCredentials
@@ -310,6 +311,29 @@ def test_a_2xx_that_does_not_fit_is_a_decode_error(body: bytes) -> None:
         wire.read(endpoints.GET_SMART_TRADE, REQUEST, Response(200, {"X-Request-Id": "r-2"}, body))
     assert caught.value.body == body[:300]
     assert caught.value.request_id == "r-2"
+
+
+@pytest.mark.parametrize(
+    "row",
+    [row for row in endpoints.TABLE if isinstance(row.decode, PageDecoder) or row is endpoints.LIST_PAIRS],
+    ids=str,
+)
+def test_a_row_that_cannot_be_read_is_logged_once_whatever_the_list(
+    row: endpoints.Endpoint[Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    path = {"smart_trade_id": 1} if row is endpoints.LIST_TRADES else {"account_id": 1}
+    page = wire.read(row, REQUEST, Response(200, {}, b"[5]"), path=path if "{" in row.path else None)
+    [bad] = page.malformed
+    assert [(entry.name, entry.getMessage()) for entry in caplog.records] == [
+        ("threecommas_async.decoding", f"row 0 of {row} cannot be read: {bad.fault}")
+    ]
+
+
+def test_the_log_names_the_id_of_a_row_that_cannot_be_read(caplog: pytest.LogCaptureFixture) -> None:
+    wire.read(endpoints.LIST_SMART_TRADES, REQUEST, Response(200, {}, b'[{"id":7,"status":5}]'))
+    assert [entry.getMessage() for entry in caplog.records] == [
+        "row 0 (id 7) of GET /v2/smart_trades cannot be read: Expected `object`, got `str` - at `$.status`"
+    ]
 
 
 def test_every_2xx_is_success() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 from typing import TYPE_CHECKING, Self
 
 from threecommas_async import endpoints
@@ -21,8 +20,6 @@ if TYPE_CHECKING:
     from threecommas_async.models.decoding import Page
     from threecommas_async.models.leverage import LeverageData
     from threecommas_async.session import Session
-
-_log = logging.getLogger("threecommas_async.decoding")
 
 
 class Accounts:
@@ -70,8 +67,6 @@ class Accounts:
             raise ValueError(f"page must be at least 1 and per_page 1 to {PAGE_SIZE}: {page!r}, {per_page!r}")
         query = {"page": page, "per_page": per_page}
         found = await self._session.call(endpoints.LIST_ACCOUNTS, query=query)
-        for bad in found.malformed:
-            _log.warning("account %s on page %d cannot be read: %s", bad.id or "without id", page, bad.fault)
         self._session.book.learn(found)
         return found
 

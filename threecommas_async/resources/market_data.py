@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 from typing import TYPE_CHECKING, Final, Literal, Self, TypeVar, get_args
 
 from threecommas_async import endpoints
@@ -11,7 +10,7 @@ from threecommas_async.shared_reads import SharedReads
 
 if TYPE_CHECKING:
     from threecommas_async.endpoints import Endpoint
-    from threecommas_async.models.decoding import Malformed, Page
+    from threecommas_async.models.decoding import Page
     from threecommas_async.models.market import CurrencyRates, Market
     from threecommas_async.models.pair import Pair
     from threecommas_async.session import Session
@@ -25,8 +24,6 @@ LIST_AGE: Final = 3600.0
 """Seconds for which a list of markets or pairs is fresh unless told otherwise."""
 RATES_AGE: Final = 60.0
 """Seconds for which rates and limits are fresh unless told otherwise."""
-
-_log = logging.getLogger("threecommas_async.decoding")
 
 
 class MarketData:
@@ -136,11 +133,7 @@ class MarketData:
         session.check_usable()
 
         async def ask() -> T:
-            answer = await session.call(row, query=query)
-            malformed: tuple[Malformed, ...] = getattr(answer, "malformed", ())
-            for bad in malformed:
-                _log.warning("row %d of %s cannot be read: %s", bad.index, row, bad.fault)
-            return answer
+            return await session.call(row, query=query)
 
         key = (row.path, *sorted((name, value) for name, value in query.items() if value is not None))
         return await self._reads.get(key, ask, max_age=max_age, asker=session)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
 from datetime import datetime
 from typing import TYPE_CHECKING, Literal, Self, get_args
 
@@ -31,9 +30,6 @@ StatusFilter = Literal[
 """The fourth one is spelled both ways: the documentation changed after 2024-11 and no example settles it."""
 OrderDirection = Literal["ASC", "DESC"]
 OrderBy = Literal["created_at", "updated_at", "closed_at", "status", "profit", "profit_percentage"]
-
-
-_log = logging.getLogger("threecommas_async.decoding")
 
 
 class SmartTradeCalls:
@@ -135,12 +131,7 @@ class SmartTradeCalls:
             "base": base,
             "quote": quote,
         }
-        found = await self._session.call(endpoints.LIST_SMART_TRADES, query=query)
-        for bad in found.malformed:
-            _log.warning(
-                "SmartTrade %s on page %d cannot be read: %s", bad.id or "without id", page, bad.fault
-            )
-        return found
+        return await self._session.call(endpoints.LIST_SMART_TRADES, query=query)
 
     def iterate(
         self,
