@@ -123,6 +123,23 @@ def test_added_funds_outside_of_the_exchange_rules_are_refused(
     assert len(exchange.ledger) == 1
 
 
+@pytest.mark.parametrize("call", ["add_funds", "reduce_funds"])
+@pytest.mark.parametrize(
+    ("price", "message"),
+    [("0.09", "must be greater than or equal to 0.1"), ("0.21", "must be less than or equal to 0.2")],
+)
+def test_a_price_outside_of_the_band_is_refused_whatever_the_order(
+    call: str, price: str, message: str
+) -> None:
+    exchange = Exchange()
+    exchange.set_rules(DOGE, {"minPrice": "0.1", "maxPrice": "0.2"})
+    smart_id = opened(exchange)
+    exchange.advance(10.0)
+    status, body = refusal(lambda: getattr(exchange, call)(10.0, smart_id, funds("50", price)))
+    assert (status, body["error_attributes"]) == (422, {"price": [message]})
+    assert len(exchange.ledger) == 1
+
+
 TOO_SMALL = {"entered_amount": ["Too small"]}
 TOO_LARGE = {"entered_amount": ["must be less than or equal to 90.757560797220698482355092338"]}
 

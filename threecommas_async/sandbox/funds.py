@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from threecommas_async.sandbox.orders import DIGITS, Funds
 from threecommas_async.sandbox.parameters import Fields
 from threecommas_async.sandbox.refusals import invalid
-from threecommas_async.sandbox.rules import check_step
+from threecommas_async.sandbox.rules import check_bounds, check_price, check_step, check_total
 from threecommas_async.sandbox.spelling import decimal_text
 from threecommas_async.sandbox.terms import ORDER_TYPES
 
@@ -44,21 +44,13 @@ def check_funds(funds: Funds, market_price: Decimal, rules: PairRules) -> None:
     Raises:
         Refusal: 422, they are outside of them.
     """
-    with localcontext(prec=DIGITS):
-        total = funds.units * (funds.price or market_price)
-    faults: dict[str, list[str]] = {}
-    if total < rules.min_total:
-        faults["total"] = [f"must be greater than or equal to {rules.min_total}"]
-    elif total > rules.max_total:
-        faults["total"] = [f"must be less than or equal to {rules.max_total}"]
-    if funds.units > rules.max_units:
-        faults["units"] = [f"must be less than or equal to {rules.max_units}"]
-    elif funds.units < rules.min_units:
-        faults["units"] = [f"must be greater than or equal to {rules.min_units}"]
-    elif off_step := check_step(funds.units, rules.lot_step):
-        faults["units"] = off_step
-    if off_step := check_step(funds.price, rules.price_step):
-        faults["price"] = off_step
+    units = check_bounds(funds.units, rules.min_units, rules.max_units)
+    faults = {
+        "total": check_total(funds.units, funds.price or market_price, rules.min_total, rules.max_total),
+        "units": units or check_step(funds.units, rules.lot_step),
+        "price": check_price(funds.price, rules),
+    }
+    faults = {name: messages for name, messages in faults.items() if messages}
     if faults:
         raise invalid(422, faults)
 
@@ -103,7 +95,7 @@ def check_reduction(
         faults["entered_amount"] = [f"must be less than or equal to {decimal_text(most)}"]
     elif funds.units != most and (off_step := check_step(funds.units, rules.lot_step)):
         faults["units"] = off_step
-    if off_step := check_step(funds.price, rules.price_step):
-        faults["price"] = off_step
+    if off_bounds := check_price(funds.price, rules):
+        faults["price"] = off_bounds
     if faults:
         raise invalid(422, faults)

@@ -50,11 +50,11 @@ def check_entry(order: Order, price: Decimal, rules: PairRules) -> None:
         least = max(least, rules.least("minMarketTotal"))
         fewest = max(fewest, rules.least(f"minMarket{side}Amount"))
         most = min(most, rules.most(f"maxMarket{side}Amount"))
-    faults = {"position.total": _check_total(order.units, price, least, rules.max_total)}
-    units, prices = _check_bounds(order.units, fewest, most), list[str]()
+    faults = {"position.total": check_total(order.units, price, least, rules.max_total)}
+    units, prices = check_bounds(order.units, fewest, most), list[str]()
     if not order.skip_enter_step:
         units += check_step(order.units, rules.lot_step)
-        prices = _check_price(order.price, rules)
+        prices = check_price(order.price, rules)
     faults |= {f"units_to_{order.side}": units, "position.price": prices}
     faults = {name: messages for name, messages in faults.items() if messages}
     if faults:
@@ -84,12 +84,12 @@ def check_exits(order: Order, rules: PairRules, numbers: Sequence[int]) -> None:
         Refusal: 422, a price is outside of them.
     """
     faults = {
-        f"take_profit[steps][{number}][price][value]": _check_price(target.price, rules)
+        f"take_profit[steps][{number}][price][value]": check_price(target.price, rules)
         for number, target in zip(numbers, order.targets, strict=True)
         if target.order_type == "limit"
     }
     if order.stop is not None and order.stop.order_type == "limit":
-        faults["stop_loss[price][value]"] = _check_price(order.stop.limit_price, rules)
+        faults["stop_loss[price][value]"] = check_price(order.stop.limit_price, rules)
     faults = {name: messages for name, messages in faults.items() if messages}
     if faults:
         raise invalid(422, faults)
@@ -121,19 +121,22 @@ def planned_position(order: Order, price: Decimal, rules: PairRules) -> Position
     return position
 
 
-def _check_price(price: Decimal | None, rules: PairRules) -> list[str]:
+def check_price(price: Decimal | None, rules: PairRules) -> list[str]:
+    """Return what is wrong with the price of a limit order; None is that of a market order."""
     if price is None:
         return []
-    faults = _check_bounds(price, rules.least("minPrice"), rules.most("maxPrice"))
+    faults = check_bounds(price, rules.least("minPrice"), rules.most("maxPrice"))
     return [*faults, *check_step(price, rules.price_step)]
 
 
-def _check_total(units: Decimal, price: Decimal, least: Decimal, most: Decimal) -> list[str]:
+def check_total(units: Decimal, price: Decimal, least: Decimal, most: Decimal) -> list[str]:
+    """Return what is wrong with what an order is worth."""
     with localcontext(prec=DIGITS):
-        return _check_bounds(units * price, least, most)
+        return check_bounds(units * price, least, most)
 
 
-def _check_bounds(value: Decimal, least: Decimal, most: Decimal) -> list[str]:
+def check_bounds(value: Decimal, least: Decimal, most: Decimal) -> list[str]:
+    """Return what is wrong with a value that has bounds."""
     if value > most:
         return [f"must be less than or equal to {most}"]
     return [f"must be greater than or equal to {least}"] if value < least else []
