@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 
 from threecommas_async.models.status import TERMINAL
+from threecommas_async.sandbox.market_answers import LEVERAGES, market_code_of
 from threecommas_async.sandbox.parameters import MISSING, NOT_ALLOWED, Fields
 from threecommas_async.sandbox.refusals import no_such_account
 from threecommas_async.sandbox.spelling import date_text, decimal_text
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from threecommas_async.sandbox.spelling import Json
 
 _PAGE_SIZE: Final = 100
-_LEVERAGES: Final = (("none", "Not specified"), ("cross", "Cross"), ("isolated", "Isolated"))
 
 
 def page_of_accounts(exchange: Exchange, now: float, parameters: Mapping[str, object]) -> list[Json]:
@@ -69,7 +69,7 @@ def leverage_data(exchange: Exchange, now: float, id: int) -> list[Json]:
             "available_leverage_values": [],
             "valid": {} if code == "none" else {"min": "1.0", "max": None},
         }
-        for code, name in _LEVERAGES
+        for code, name in LEVERAGES
         if has_leverage or code == "none"
     ]
 
@@ -153,7 +153,7 @@ def account_json(account: Account, exchange: Exchange) -> Json:
         **dict.fromkeys(_PROFITS, "0.0"),
         "pretty_display_type": "".join(word.capitalize() for word in account.type.split("_")),
         "exchange_name": account.market,
-        "market_code": account.type,
+        "market_code": market_code_of(account),
         "api_keys_state": "ok",
     }
 

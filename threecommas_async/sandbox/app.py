@@ -13,13 +13,12 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
-from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
 
 from threecommas_async import endpoints
-from threecommas_async.endpoints import BASE_URL, Permission
+from threecommas_async.endpoints import Permission
 from threecommas_async.sandbox.account_calls import (
     active_entities,
     balance_shares,
@@ -34,6 +33,7 @@ from threecommas_async.sandbox.faults import Fault, RareFault
 from threecommas_async.sandbox.keys import FORM
 from threecommas_async.sandbox.parameters import from_form, merged
 from threecommas_async.sandbox.refusals import Refusal, not_in_plan
+from threecommas_async.sandbox.routes import path_values
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -43,9 +43,6 @@ if TYPE_CHECKING:
     from threecommas_async.sandbox.faults import AnyFault, Network
     from threecommas_async.sandbox.keys import Grant, KeyRing
     from threecommas_async.sandbox.window import Judgement, Window
-
-BASE_PATH: Final = urlsplit(BASE_URL).path
-"""Path of the base URL, the same as the real one's: it is part of what is signed."""
 
 _log = logging.getLogger("threecommas_async.sandbox")
 _MODES: Final = ("real", "paper")
@@ -274,15 +271,11 @@ _CALLS: Final[Mapping[Endpoint[Any], Call]] = {
     endpoints.RENAME_ACCOUNT: lambda exchange, now, ids, sent: rename_account(exchange, now, ids[0], sent),
 }
 _NUMBER: Final = re.compile(r"\d{1,18}", re.ASCII)
-_ID: Final = re.compile(r"\{\w+\}")
-_ROUTES: Final = tuple(
-    (row, call, re.compile(BASE_PATH + _ID.sub("([^/]+)", row.path))) for row, call in _CALLS.items()
-)
 
 
 def _route(method: str, path: str) -> tuple[Endpoint[Any], Call, Ids] | None:
-    for row, call, pattern in _ROUTES:
-        if row.method == method and (match := pattern.fullmatch(path)) is not None:
+    for row, call in _CALLS.items():
+        if (values := path_values(row, method, path)) is not None:
             # Ids count from 1: what is not a number is an id that nothing has.
-            return row, call, tuple(int(part) if _NUMBER.fullmatch(part) else 0 for part in match.groups())
+            return row, call, tuple(int(part) if _NUMBER.fullmatch(part) else 0 for part in values)
     return None

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-import re
 from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from threecommas_async.sandbox.routes import path_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -161,7 +162,10 @@ class Network:
 
     def fault(self, number: int, method: str, target: str) -> AnyFault | None:
         """Return what becomes of a request, and record it; None lets it through."""
-        place = next((at for at, (row, _) in enumerate(self._told_of) if _is_of(row, method, target)), None)
+        rows = [row for row, _ in self._told_of]
+        place = next(
+            (at for at, row in enumerate(rows) if path_values(row, method, target) is not None), None
+        )
         if place is not None:
             _, fault = self._told_of.pop(place)
         else:
@@ -175,11 +179,3 @@ class Network:
         if self._faults.random() >= self._unreliable and not is_its_turn:
             return None
         return self._faults.choice(self._kinds)
-
-
-_VALUE: Final = re.compile(r"\\{\w+\\}")
-
-
-def _is_of(row: Endpoint[Any], method: str, target: str) -> bool:
-    path = _VALUE.sub("[^/]+", re.escape(row.path))
-    return method == row.method and re.fullmatch(f".*{path}", target.partition("?")[0]) is not None

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _MARKETS: Final = {"binance": "Binance Spot", "binance_futures": "Binance Futures USDT-M"}
 _CREDENTIALS: Final = (("secret", "API Secret:"), ("api_key", "API Key:"))
 _LIMIT_TYPES: Final = ("bot", "smart_trade")
-_KINDS: Final = (("none", "Not specified"), ("cross", "Cross"), ("isolated", "Isolated"))
+LEVERAGES: Final = (("none", "Not specified"), ("cross", "Cross"), ("isolated", "Isolated"))
+"""The kinds of leverage, with their names."""
 
 
 def markets() -> list[Json]:
@@ -112,7 +113,7 @@ def rates(pair: str, ticker: Ticker, rules: PairRules, *, is_contract: bool, lev
         "contract_strategy_name": "orderbook_price",
     }
     if leverage:
-        answer["leverage_data"] = [_leverage(*kind, rules) for kind in _KINDS]
+        answer["leverage_data"] = [_leverage(*kind, rules) for kind in LEVERAGES]
     answer["instrumentKind"] = "linear_futures" if is_contract else "spot"
     return answer | {name: _text(limit) for name, limit in rules.limits.items() if name != "max_leverage"}
 

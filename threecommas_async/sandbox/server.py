@@ -12,11 +12,12 @@ from aiohttp import web
 
 from threecommas_async.endpoints import Permission
 from threecommas_async.limits import GENERAL, RateLimit
-from threecommas_async.sandbox.app import BASE_PATH, App
+from threecommas_async.sandbox.app import App
 from threecommas_async.sandbox.exchange import Exchange
 from threecommas_async.sandbox.faults import Fault, Network
 from threecommas_async.sandbox.keys import Grant, KeyRing
 from threecommas_async.sandbox.ledger import Ledger
+from threecommas_async.sandbox.routes import BASE_PATH
 from threecommas_async.sandbox.window import Window
 
 if TYPE_CHECKING:
