@@ -148,12 +148,14 @@ class Transport:
                 trace_request_ctx=progress,
             )
             try:
-                if answer.content.is_eof():  # All of it came with the headers.
-                    return _within_the_cap(answer, await answer.read())
-                return await _read_in_chunks(answer)
+                # Where all of it came with the headers, it is read at once.
+                body = await (answer.read() if answer.content.is_eof() else _read_in_chunks(answer))
             except BaseException:
                 answer.close()
                 raise
+            if body is None or len(body) > MAX_BODY:
+                return _TOO_LARGE
+            return Response(answer.status, answer.headers, body)
         except TimeoutError:
             return Failure(f"no complete answer within {timeout:.3g} s", progress.sent, timed_out=True)
         except (aiohttp.ClientError, OSError) as problem:
@@ -261,21 +263,18 @@ async def _send_only_once(
     raise _DroppedError(reason)
 
 
-async def _read_in_chunks(answer: aiohttp.ClientResponse) -> Response | Failure:
-    if (answer.content_length or 0) > MAX_BODY:
-        answer.close()
-        return _TOO_LARGE
+async def _read_in_chunks(answer: aiohttp.ClientResponse) -> bytes | None:
+    """Return the body; None where it is too large, and not all of it was read."""
     body = bytearray()
-    async for chunk in answer.content.iter_chunked(64 * 1024):
-        body += chunk
-        if len(body) > MAX_BODY:
-            answer.close()
-            break
-    return _within_the_cap(answer, bytes(body))
-
-
-def _within_the_cap(answer: aiohttp.ClientResponse, body: bytes) -> Response | Failure:
-    return Response(answer.status, answer.headers, body) if len(body) <= MAX_BODY else _TOO_LARGE
+    if (answer.content_length or 0) <= MAX_BODY:
+        async for chunk in answer.content.iter_chunked(64 * 1024):
+            body += chunk
+            if len(body) > MAX_BODY:
+                break
+        else:
+            return bytes(body)
+    answer.close()
+    return None
 
 
 def _describe(problem: BaseException) -> str:
