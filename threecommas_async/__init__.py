@@ -110,8 +110,8 @@ from threecommas_async.models.trade import ReduceFundsInfo, Trade
 from threecommas_async.models.violation import RoundedNumber, RoundedOrder, Violation
 from threecommas_async.recording import Exchange
 from threecommas_async.resources.accounts import Accounts
-from threecommas_async.resources.many import SmartTrades
 from threecommas_async.resources.market_data import MarketData
+from threecommas_async.resources.smart_trades import SmartTrades
 from threecommas_async.risk import RiskLimits
 from threecommas_async.signing import HmacCredentials, RsaCredentials
 from threecommas_async.walk import AccountWalk, SmartTradeWalk

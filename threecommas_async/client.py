@@ -16,8 +16,8 @@ from threecommas_async.guard import PREVIEWING, Guard
 from threecommas_async.limits import GENERAL, Limiter, Pacer, RateLimit
 from threecommas_async.mode import AccountBook, PaperWatch
 from threecommas_async.resources.accounts import Accounts
-from threecommas_async.resources.many import SmartTrades
 from threecommas_async.resources.market_data import MarketData
+from threecommas_async.resources.smart_trades import SmartTrades
 from threecommas_async.risk import Rails, RiskLimits
 from threecommas_async.session import Session
 from threecommas_async.transport import Transport, read_base_url, read_proxy

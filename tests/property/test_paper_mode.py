@@ -25,7 +25,7 @@ from threecommas_async import OrderStopLoss, SmartTradeOrder, SmartTradeUpdate, 
 from threecommas_async.guard import Guard
 from threecommas_async.mode import AccountBook
 from threecommas_async.resources.accounts import Accounts
-from threecommas_async.resources.many import SmartTrades
+from threecommas_async.resources.smart_trades import SmartTrades
 from threecommas_async.wire import Failure, Response
 
 if TYPE_CHECKING:

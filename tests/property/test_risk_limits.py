@@ -17,7 +17,7 @@ from tests import virtual_time
 from tests.scripted_api import LOST, NOT_SENT, REFUSED_422, SILENCE, new_session
 from threecommas_async import RiskLimits, SmartTradeOrder, ThreeCommasError, risk
 from threecommas_async.guard import Guard
-from threecommas_async.resources.many import SmartTrades
+from threecommas_async.resources.smart_trades import SmartTrades
 from threecommas_async.risk import Rails
 from threecommas_async.wire import Failure, Response
 

@@ -14,7 +14,7 @@ from tests.scripted_api import LOST, Script, new_session
 from threecommas_async import LimitWaitError, NotSentError, endpoints
 from threecommas_async.client import MAX_WAIT, ThreeCommas
 from threecommas_async.limits import Limiter, Pacer, RateLimit
-from threecommas_async.resources.many import SmartTrades
+from threecommas_async.resources.smart_trades import SmartTrades
 from threecommas_async.wire import Response
 
 if TYPE_CHECKING:

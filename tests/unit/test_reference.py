@@ -15,7 +15,7 @@ from tests.scripted_api import LOST, NOT_SENT, REFUSED_422, SILENCE, START, Scri
 from threecommas_async import BatchReport, SmartTrade, SmartTradeOrder, Verdict, created, errors
 from threecommas_async.limits import Limiter, RateLimit
 from threecommas_async.models.reference import marked, marker_in, reference_in
-from threecommas_async.resources.many import SmartTrades
+from threecommas_async.resources.smart_trades import SmartTrades
 from threecommas_async.wire import Failure, Response
 
 ORDER = SmartTradeOrder.simple_buy(account_id=5, pair="USDT_BTC", units="0.5", note="by my bot")

@@ -18,7 +18,7 @@ from threecommas_async.batch.engine import Batch, make_report
 from threecommas_async.batch.items import Item, each
 from threecommas_async.batch.report import BatchReport, Outcome, Verdict, lighten
 from threecommas_async.models.summary import TradeSummary
-from threecommas_async.resources.smart_trades import SmartTradeCalls
+from threecommas_async.resources.smart_trade_calls import SmartTradeCalls
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence

@@ -1,560 +1,515 @@
-"""SmartTrades: list, read, create, start, cancel and close them."""
+"""SmartTrades, many at once: close, cancel, annotate and follow them."""
 
 from __future__ import annotations
 
-import copy
-from datetime import datetime
-from typing import TYPE_CHECKING, Literal, Self, get_args
+from collections.abc import AsyncIterable
+from functools import partial
+from inspect import isawaitable, signature
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from threecommas_async import created, endpoints
+from msgspec.structs import replace
+
+from threecommas_async import errors
+from threecommas_async.batch import closing as verdicts
+from threecommas_async.batch import follow, sweep
+from threecommas_async.batch.engine import Batch, make_report
+from threecommas_async.batch.items import Item, check_iterable, check_order, each, read_items
+from threecommas_async.batch.options import check_options
+from threecommas_async.batch.predicate import check_predicate
+from threecommas_async.batch.progress import Progress
+from threecommas_async.batch.report import BatchReport, Outcome, Verdict
+from threecommas_async.errand import Deeds, Errand
 from threecommas_async.models import rules
-from threecommas_async.models.order import FundsOrder, Note, SmartTradeOrder, SmartTradeUpdate
-from threecommas_async.models.order_groups import OrderValue, exact
-from threecommas_async.models.pair import is_pair
-from threecommas_async.resources.market_data import MarketData
-from threecommas_async.resources.order_rules import check_market_rules
-from threecommas_async.walk import PAGE_SIZE, SmartTradeWalk
+from threecommas_async.models.smart_trade import SmartTrade
+from threecommas_async.models.summary import TradeSummary
+from threecommas_async.resources.batching import CONCURRENCY, SmartTradeBatches
+from threecommas_async.resources.smart_trade_calls import SmartTradeCalls
+from threecommas_async.walk import pages
 
 if TYPE_CHECKING:
-    from threecommas_async.errors import OutcomeUnknownError
-    from threecommas_async.models.decoding import Page
-    from threecommas_async.models.order_groups import MarketOrLimit, Number
-    from threecommas_async.models.smart_trade import SmartTrade
-    from threecommas_async.models.trade import ReduceFundsInfo, Trade
-    from threecommas_async.session import Session
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
+    from typing import Self
 
-Kind = Literal["simple_buy", "simple_sell", "smart_trade", "smart_cover", "smart_buy", "smart_sell"]
-StatusFilter = Literal[
-    "all", "active", "finished", "successfully_finish", "successfully_finished", "cancelled", "failed"
-]
-"""The fourth one is spelled both ways: the documentation changed after 2024-11 and no example settles it."""
-OrderDirection = Literal["ASC", "DESC"]
-OrderBy = Literal["created_at", "updated_at", "closed_at", "status", "profit", "profit_percentage"]
+    from threecommas_async.batch.closing import OnUnfilled
+    from threecommas_async.batch.items import ClosingOrder, IdsOrTrades, Source
+    from threecommas_async.batch.predicate import Predicate
+    from threecommas_async.batch.progress import OnProgress
+    from threecommas_async.resources.smart_trade_calls import Kind
+
+T = TypeVar("T")
 
 
-class SmartTradeCalls:
-    """The calls on one SmartTrade, and the lists of them: a part of ``client.smart_trades``.
+class SmartTrades(SmartTradeBatches):
+    """The calls on SmartTrades: ``client.smart_trades``.
 
     All of them can raise the errors of `threecommas_async.errors`; docstrings name those that are
-    particular to the call. What the client was told not to do (by ``mode``, ``read_only``, ``dry_run`` or
-    ``risk`` of the constructor) is a `GuardError` before anything is sent. Ids are positional; durations are
-    seconds.
+    particular to the call. Ids are positional; durations are seconds.
+
+    Batches (`close_many`, `close_all`, `cancel_many`, `set_note_many`, `run_many`, `closing`) share one
+    engine. One item never costs the others: each gets a `Verdict`. A batch stops when every further call
+    would meet the same refusal (401, 418, the plan, a closed client), and at its deadline; the rest is
+    ``SKIPPED``, with the reason. When it is cancelled (Ctrl-C), what has left is let finish for 10 s at most,
+    and `BatchReport.of` finds the report in the `asyncio.CancelledError`. To run a batch of closes or
+    cancellations again is safe: what has ended or is ending is ``ALREADY_CLOSED``.
     """
 
-    def __init__(self, session: Session, market_data: MarketData | None = None) -> None:
-        self._session = session
-        self._market_data = market_data or MarketData(session)
-        self._references = created.References()
-
-    def with_session(self, session: Session) -> Self:
-        """Return these calls over another session that shares everything with this one but its options."""
-        view = copy.copy(self)
-        view._session = session  # noqa: SLF001 - a copy of its own
-        view._market_data = self._market_data.with_session(session)  # noqa: SLF001 - as above
-        return view
-
-    async def list(
+    async def close_many(
         self,
+        trades: IdsOrTrades,
+        /,
         *,
-        page: int = 1,
-        per_page: int = PAGE_SIZE,
-        account_id: int | None = None,
-        pair: str | None = None,
-        type: Kind | None = None,
-        status: StatusFilter = "all",
-        order_by: OrderBy | None = None,
-        order_direction: OrderDirection | None = None,
-        from_: datetime | None = None,
-        to: datetime | None = None,
-        base: str | None = None,
-        quote: str | None = None,
-    ) -> Page[SmartTrade]:
-        """Read one page of SmartTrades.
-
-        The API orders by status unless told otherwise, so pages shift while trades change state:
-        `iterate` walks all pages in an order that does not.
+        order: ClosingOrder = "given",
+        on_unfilled: OnUnfilled = "cancel",
+        concurrency: int = CONCURRENCY,
+        deadline: float | None = None,
+        dry_run: bool = False,
+        wait: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> BatchReport:
+        """Close many SmartTrades at market price, as fast as the request limit allows.
 
         Args:
-            page: Page number, from 1.
-            per_page: Trades per page, 1 to 100. A page with fewer is the last one.
-            account_id: Only this account.
-            pair: Only this pair, QUOTE_BASE.
-            type: Only this kind, such as ``smart_trade``: the constructors of `SmartTradeOrder` have
-                their names.
-            status: Only these states: ``active`` has those that have not ended; ``finished``,
-                ``successfully_finish``, ``successfully_finished``, ``cancelled`` and ``failed`` are what
-                the API calls them.
-            order_by: Sort key; None is the API's default, the status.
-            order_direction: Sort direction; None is the API's default, DESC.
-            from_: Created at or after this instant, aware.
-            to: Created at or before this instant, aware.
-            base: Only this base currency.
-            quote: Only this quote currency.
-
-        Returns:
-            The trades that could be read; ``malformed`` names those that could not.
+            trades: Ids or trades, from any iterable or asynchronous iterable; each is closed once. A trade
+                that had ended when it was read costs no request. An asynchronous iterable is read while the
+                batch works, any other one before it begins. With ``mode="paper"`` ids that no answer has
+                shown yet are looked up first, by pages.
+            order: Which comes first: ``"given"`` is the order of the input; ``"loss"`` begins with the
+                largest loss and ``"size"`` with the largest position, in USD as far as the trades say. Both
+                need trades, not ids, and read all of them first, or those that come before the deadline.
+            on_unfilled: What to do with a trade whose entry is not filled, which the API refuses to close:
+                ``"cancel"`` it, after it was read anew, since it may be filled by now; ``"skip"`` it, which
+                is no failure of the report; or order the close all the same (``"close"``).
+            concurrency: Calls in flight at most.
+            deadline: Seconds after which nothing more is sent. What is in flight then is let finish for 10 s.
+            dry_run: Order nothing and return the plan: what would be closed, cancelled or left alone, and
+                ``floor``, the seconds that the request limit takes for it. Ids are looked up first, by pages.
+                What the client was told not to do (``mode``, ``read_only``) is ``REFUSED`` there, too, and
+                what was not looked up before the deadline ``SKIPPED``. ``concurrency``, ``wait`` and
+                ``on_progress`` have no say in a plan.
+            wait: Follow the trades to their end: until the deadline, or for 10 minutes. One whose close ended
+                ``UNKNOWN`` and that is still open after 10 s is not waited for: close it again.
+            on_progress: Called after each verdict with the number of verdicts so far, the number of trades
+                (None if the iterable does not know) and the `Outcome`; what is left when the batch stops is
+                in the report alone. A plain function that returns at once, or a coroutine function, which is
+                told one verdict after the other, and 10 s after the last one no more. What it raises is
+                logged; nothing waits for it.
 
         Raises:
-            ValueError: ``page`` or ``per_page`` is out of range, a filter has a value that the API does not
-                know, or an instant is naive. Nothing was sent.
+            ValueError: An option cannot be used, or an item is no id and no trade; nothing was sent. From an
+                asynchronous iterable such an item is ``REFUSED``.
+            BatchInterruptedError: The asynchronous iterable failed; the error holds the report on what it
+                had given.
+            asyncio.CancelledError: The task was cancelled; `BatchReport.of` finds the report.
         """
-        if not (_is_whole(page) and _is_whole(per_page) and page >= 1 and 1 <= per_page <= PAGE_SIZE):
-            raise ValueError(f"page must be at least 1 and per_page 1 to {PAGE_SIZE}: {page!r}, {per_page!r}")
-        # No id and an empty text may filter nothing: a variable that is not set must not select all.
-        if account_id is not None and not (_is_whole(account_id) and account_id > 0):
-            raise ValueError(f"account_id must be None or a positive whole number, not {account_id!r}")
-        _check_texts(pair=pair, base=base, quote=quote)
-        for name, instant in (("from_", from_), ("to", to)):
-            if instant is not None and (not isinstance(instant, datetime) or instant.utcoffset() is None):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-                raise ValueError(
-                    f"{name} must be an aware datetime, such as datetime.now(UTC), not {instant!r}"
-                )
-        for name, value, allowed in (
-            ("type", type, Kind),
-            ("status", status, StatusFilter),
-            ("order_by", order_by, OrderBy),
-            ("order_direction", order_direction, OrderDirection),
-        ):
-            if value is not None and value not in get_args(allowed):
-                raise ValueError(f"{name} must be one of {', '.join(get_args(allowed))}, not {value!r}")
-        query = {
-            "page": page,
-            "per_page": per_page,
-            "account_id": account_id,
-            "pair": pair,
-            "type": type,
-            "status": status,
-            "order_by": order_by,
-            "order_direction": order_direction,
-            "from": from_,
-            "to": to,
-            "base": base,
-            "quote": quote,
-        }
-        return await self._session.call(endpoints.LIST_SMART_TRADES, query=query)
+        check_options(concurrency=concurrency, deadline=deadline, on_progress=on_progress)
+        verdicts.check_on_unfilled(on_unfilled)
+        check_order(order)
+        errand = Errand()
+        read = partial(read_items, trades, order=order, errand=errand)
+        if dry_run:
+            return await self._plan(read, on_unfilled, errand, deadline)
+        closing = self._closing(
+            read,
+            errand,
+            on_unfilled=on_unfilled,
+            concurrency=concurrency,
+            deadline=deadline,
+            on_progress=on_progress,
+        ).run()
+        ends_at = self._ends_at(deadline)
+        return await self._follow(await closing, errand, ends_at) if wait else await closing
 
-    def iterate(
+    def closing(
+        self,
+        trades: IdsOrTrades,
+        /,
+        *,
+        order: ClosingOrder = "given",
+        on_unfilled: OnUnfilled = "cancel",
+        concurrency: int = CONCURRENCY,
+        deadline: float | None = None,
+    ) -> Batch:
+        """Close many SmartTrades, and bring each verdict as it falls.
+
+        The arguments and the errors are those of `close_many`. ``report`` has the verdicts so
+        far at any time.
+
+        Example::
+
+            async with client.smart_trades.closing(trades, order="loss") as batch:
+                async for outcome in batch:
+                    print(outcome)
+            print(batch.report)
+
+        A loop that is left early, outside of such a block, does not stop the batch: ``aclose`` does.
+
+        Returns:
+            An asynchronous iterator over `Outcome`; as a context manager it is stopped at the end of
+            the block.
+        """
+        check_options(concurrency=concurrency, deadline=deadline, on_progress=None)
+        verdicts.check_on_unfilled(on_unfilled)
+        check_order(order)
+        check_iterable(trades)
+        errand = Errand()
+        return self._closing(
+            partial(read_items, trades, order=order, errand=errand),
+            errand,
+            on_unfilled=on_unfilled,
+            concurrency=concurrency,
+            deadline=deadline,
+            on_progress=None,
+        )
+
+    async def close_all(
         self,
         *,
         account_id: int | None = None,
         pair: str | None = None,
         type: Kind | None = None,
-        status: StatusFilter = "all",
-        order_direction: OrderDirection = "DESC",
         from_: datetime | None = None,
         to: datetime | None = None,
         base: str | None = None,
         quote: str | None = None,
-    ) -> SmartTradeWalk:
-        """Walk over all SmartTrades, page by page, each trade once.
+        predicate: Predicate | None = None,
+        order: ClosingOrder = "given",
+        on_unfilled: OnUnfilled = "cancel",
+        concurrency: int = CONCURRENCY,
+        deadline: float | None = None,
+        dry_run: bool = False,
+        wait: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> BatchReport:
+        """Close every open SmartTrade that matches.
 
-        Pages are ordered by creation, which does not change. With ``status="active"`` trades still drop
-        out of the list while it is walked (you may be closing them), and others move up past the page
-        that is read next. So a walk over more than one page begins anew until it finds nothing new (ten
-        times at most), which takes twice the requests at least. Trades that are opened meanwhile are found
-        too.
+        Lists what is open (a request for 100 trades), closes it, and lists again, until nothing that was open
+        at the start is open any more. Trades that are opened meanwhile are left alone: ``report.opened``.
+        A trade that cannot be read is closed by its id, unless there is a predicate, which could not tell.
 
         Args:
             account_id: Only this account.
             pair: Only this pair, QUOTE_BASE.
             type: As in `SmartTrades.list`.
-            status: As in `SmartTrades.list`.
-            order_direction: ``DESC`` begins with the newest trade.
             from_: Created at or after this instant, aware.
             to: Created at or before this instant, aware.
             base: Only this base currency.
             quote: Only this quote currency.
-
-        Returns:
-            An asynchronous iterator over trades; its ``malformed`` names those that could not be read.
-
-        Raises:
-            ThreeCommasError: While iterating: a call failed, or the list does not end (a million trades).
-        """
-        return SmartTradeWalk(
-            self.with_session(self._session.patient()).list,
-            account_id=account_id,
-            pair=pair,
-            type=type,
-            status=status,
-            order_direction=order_direction,
-            from_=from_,
-            to=to,
-            base=base,
-            quote=quote,
-        )
-
-    async def get(self, id: int, /) -> SmartTrade:
-        """Read one SmartTrade.
+            predicate: Only the trades for which it returns true: a plain function, no coroutine function.
+            order: As in `close_many`; ``"given"`` begins with the newest trade.
+            on_unfilled: As in `close_many`.
+            concurrency: As in `close_many`.
+            deadline: As in `close_many`, the lists included. Without one it ends after three rounds in a row
+                that close nothing.
+            dry_run: As in `close_many`.
+            wait: As in `close_many`.
+            on_progress: As in `close_many`; a trade that is tried again counts once.
 
         Raises:
-            NotFoundError: No such trade for this key. (The API answers 400 here, not 404.)
+            ValueError: An option cannot be used; nothing was sent.
+            ThreeCommasError: The first list cannot be read, or not before the deadline; nothing was ordered.
+            asyncio.CancelledError: The task was cancelled; `BatchReport.of` finds the report.
         """
-        return await self._session.call(endpoints.GET_SMART_TRADE, path={"id": id})
+        check_options(concurrency=concurrency, deadline=deadline, on_progress=on_progress)
+        verdicts.check_on_unfilled(on_unfilled)
+        check_order(order)
+        if predicate is not None:
+            check_predicate(predicate)
+        filters: dict[str, Any] = {
+            "account_id": account_id,
+            "pair": pair,
+            "type": type,
+            "from_": from_,
+            "to": to,
+            "base": base,
+            "quote": quote,
+        }
+        errand = Errand()
+        lists = self._view(errand, is_exit=True)
 
-    async def create(
+        async def look(mark: sweep.Mark | None) -> sweep.Survey:
+            active = pages(lists.list, status="active", order_by="created_at", **filters)
+            return await sweep.survey(active, predicate=predicate, order=order, mark=mark)
+
+        async def read(items: Sequence[Item]) -> Sequence[Item]:
+            return items
+
+        progress = None if on_progress is None else Progress(on_progress)
+
+        async def close(items: list[Item]) -> BatchReport:
+            if progress is not None:
+                progress.begin(items)
+            batch = self._closing(
+                partial(read, items),
+                errand,
+                on_unfilled=on_unfilled,
+                concurrency=concurrency,
+                deadline=None,
+                on_progress=progress,
+            )
+            return await batch.run()
+
+        if dry_run:
+            unreadable: list[Outcome] = []
+
+            async def read_active() -> Sequence[Item]:
+                found = await look(None)
+                unreadable.extend(found.unreadable)
+                return found.items
+
+            plan = await self._plan(read_active, on_unfilled, errand, deadline)
+            return replace(plan, outcomes=(*plan.outcomes, *unreadable))
+        ends_at = self._ends_at(deadline)
+        sweeping = sweep.Sweep(
+            look,
+            close,
+            lambda outcomes, elapsed: make_report(outcomes, elapsed, errand, self._session.limiter.limit),
+            errand=errand,
+            skips_unfilled=on_unfilled == "skip",
+            deadline=deadline,
+        ).run()
+        return await self._follow(await sweeping, errand, ends_at) if wait else await sweeping
+
+    async def cancel_many(
         self,
-        order: SmartTradeOrder,
+        trades: IdsOrTrades,
         /,
         *,
-        reference: str | None = None,
-        validate: bool = True,
-        check_rules: bool = False,
-    ) -> SmartTrade:
-        """Create a SmartTrade.
-
-        Accepted is not filled: the trade comes back as ``created`` or ``waiting_position``.
-
-        The API knows no idempotency keys. So without a reference the order is sent again only if it provably
-        never left, or the rate limit refused it unprocessed. With one, the note begins with a marker, and
-        after a lost answer the newest trades of the account and pair are searched for it 1, 3 and 7 s later:
-        found, it is the answer; else the order is sent again, unless the API may still be at work on it
-        (silence, 408, 504, 524). An order that is carried out only after the last search is doubled; how late
-        that can be is not documented. If two orders are worse than none, leave the reference out.
-
-        For this client (and its views) a reference is one order of an account and a pair: who asks for it
-        again, or at the same time, gets the same trade as it was when created. The newest 10 000 are
-        remembered. If the first time ended unknown or was cancelled, the order is searched first, and sent
-        again only two minutes after it was lost. Another process, or this one after a restart, knows nothing
-        of that: search with `find_reference` before you ask for it there.
+        concurrency: int = CONCURRENCY,
+        deadline: float | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> BatchReport:
+        """Cancel many SmartTrades, filled or not; what was bought or sold stays as it is.
 
         Args:
-            order: The order; `SmartTradeOrder` has a constructor for each of the six kinds.
-            reference: Your name for this order: 1 to 64 letters, digits and ``_ . -``. The marker takes 13
-                characters of the note besides, and a space before your text.
-            validate: Hold the order against the documented rules first; False sends it as it is, for the day
-                when the server's rules change.
-            check_rules: Hold the order against the steps and bounds of its market, too, with `MarketRules`.
-                The first time that takes two requests, each with a ``timeout`` of its own: for the account
-                (the key needs ``ACCOUNTS_READ``), which is then known for as long as there is the client,
-                and for the rates, which are kept for 60 s. An order whose reference has been sent already,
-                or may have been, is not checked again.
+            trades: As in `close_many`.
+            concurrency: As in `close_many`.
+            deadline: As in `close_many`.
+            on_progress: As in `close_many`.
 
         Raises:
-            MarketRulesError: With ``check_rules``: the market would refuse the order, or its rules cannot be
-                found out; nothing was sent.
-            ValueError: The order breaks documented rules, the reference cannot be used, belongs to another
-                order, or does not fit into the note; nothing was sent.
-            AccountError: The account was read, now or before, and takes no SmartTrades, or the key has no
-                such account; nothing was sent.
-            InvalidRequestError: The order was refused; ``attributes`` say which value and why.
-            PermissionDeniedError: The account is not yours, or the key may not trade.
-            OutcomeUnknownError: The answer was lost, and looking for the order, if it has a reference, could
-                not tell either: `find_created` lists what it may have made.
+            ValueError: As in `close_many`.
+            BatchInterruptedError: As in `close_many`.
+            asyncio.CancelledError: As in `close_many`.
         """
-        _check_request("the order", order, SmartTradeOrder)
-        if validate:
-            rules.check_order(order)
-        if check_rules and not (reference is not None and self._references.is_known(order, reference)):
-            await check_market_rules(self._session, self._market_data, order)
-        self._session.book.check_smart_trading(order.account_id)
-        if reference is None:
-            return await self._session.call(endpoints.CREATE_SMART_TRADE, body=order)
-        placement = self._references.placement(order, reference, keep=not self._session.is_dry)
-        return await created.place(self._session, placement)
+        check_options(concurrency=concurrency, deadline=deadline, on_progress=on_progress)
+        errand = Errand()
+        return await self._batch(
+            partial(read_items, trades, order="given", errand=errand),
+            verdicts.Cancelling(self._view(errand, is_exit=True), self._looks(errand)),
+            errand,
+            concurrency=concurrency,
+            deadline=deadline,
+            on_progress=on_progress,
+        ).run()
 
-    async def find_created(self, error: OutcomeUnknownError, /) -> tuple[SmartTrade, ...]:
-        """List the trades that a `create` may have made whose answer was lost.
-
-        With a reference that is the trade that carries its marker. Without one it is every trade of that
-        account and pair that was created since an hour before the order left, with the side, the kind
-        and the note of the order: look at the amounts. One request for 100 trades since then.
-
-        Args:
-            error: What `create` raised, or one of ``client.in_flight_unknown()``.
-
-        Returns:
-            The trades, the oldest first. None of them means that there is no order so far; after
-            ``error.settled_at``, that there is none.
-
-        Raises:
-            ValueError: The error is about another call; nothing was sent.
-            ThreeCommasError: Also where a trade of the list cannot be read: it may be the one.
-        """
-        return await created.candidates(self._session.patient(), error)
-
-    async def find_reference(
-        self, reference: str, /, *, account_id: int, pair: str, since: datetime
-    ) -> tuple[SmartTrade, ...]:
-        """List the trades that were created with a reference: after a restart, or from another process.
-
-        Args:
-            reference: As it was given to `create`.
-            account_id: Account that the order was for.
-            pair: Pair that the order was for, QUOTE_BASE.
-            since: When the order was sent at the earliest, aware: the search ends at older trades.
-
-        Returns:
-            The trades, the oldest first; one request for 100 trades since then.
-
-        Raises:
-            ValueError: The reference cannot be one, or ``since`` is naive; nothing was sent.
-            ThreeCommasError: Also where a trade of the list cannot be read: it may be the one.
-        """
-        return await created.with_reference(
-            self._session.patient(), reference, account_id=account_id, pair=pair, since=since
-        )
-
-    async def update(self, id: int, update: SmartTradeUpdate, /, *, validate: bool = True) -> SmartTrade:
-        """Change the leverage, the entry, the targets or the stop of a SmartTrade.
-
-        Possible while it is ``waiting_position`` or ``waiting_targets``. Only what is set in ``update`` is
-        sent. A target that is not repeated in ``take_profit.steps`` is gone, and the answer gives new ids to
-        all of them; see `SmartTradeUpdate`.
-
-        Args:
-            id: SmartTrade id.
-            update: The changes.
-            validate: Hold the changes against the documented rules before they are sent.
-
-        Raises:
-            ValueError: The changes break documented rules; nothing was sent.
-            NotFoundError: No such trade for this key.
-            InvalidRequestError: The trade cannot be changed in its state, or a value was refused.
-            OutcomeUnknownError: The answer was lost: `get` shows what the trade looks like now.
-        """
-        _check_request("the update", update, SmartTradeUpdate)
-        if validate:
-            rules.check_update(update)
-        return await self._session.call(endpoints.UPDATE_SMART_TRADE, path={"id": id}, body=update)
-
-    async def add_funds(
+    async def set_note_many(
         self,
-        id: int,
+        trades: IdsOrTrades,
+        note: str,
         /,
         *,
-        units: Number,
-        order_type: MarketOrLimit = "market",
-        price: Number | None = None,
-        validate: bool = True,
-    ) -> SmartTrade:
-        """Add to the position of a SmartTrade.
-
-        Possible while it is ``waiting_position`` or ``waiting_targets`` and neither entry, targets nor stop
-        trail, and not for simple buys and sells: see ``data.add_funds_available``. The answer is the
-        SmartTrade; the order that was made is in `list_trades`, and `cancel_trade` cancels it.
+        concurrency: int = CONCURRENCY,
+        deadline: float | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> BatchReport:
+        """Replace the note of many SmartTrades; the verdict is ``DONE``.
 
         Args:
-            id: SmartTrade id.
-            units: Amount to add, in base.
-            order_type: Kind of the order.
-            price: Price in quote, for a limit order.
-            validate: Hold the order against the documented rules before it is sent.
+            trades: As in `close_many`.
+            note: 1 to 300 characters. It replaces the reference of a trade that was created with one.
+            concurrency: As in `close_many`.
+            deadline: As in `close_many`.
+            on_progress: As in `close_many`.
 
         Raises:
-            ValueError: The order breaks documented rules; nothing was sent.
-            NotFoundError: No such trade for this key.
-            InvalidRequestError: The state does not allow it, or the exchange's bounds refuse the amount.
-            OutcomeUnknownError: The answer was lost: `list_trades` shows whether there is a new order.
+            ValueError: As in `close_many`, or the note cannot be used; nothing was sent.
+            BatchInterruptedError: As in `close_many`.
+            asyncio.CancelledError: As in `close_many`.
         """
-        funds = _funds(units, order_type, price, validate=validate)
-        return await self._session.call(endpoints.ADD_FUNDS, path={"id": id}, body=funds)
+        check_options(concurrency=concurrency, deadline=deadline, on_progress=on_progress)
+        if not isinstance(note, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+            raise ValueError(f"the note must be text, not {note!r:.80}")
+        rules.check_note(note)
+        errand = Errand()
+        calls = self._view(errand)
 
-    async def reduce_funds_info(self, id: int, /) -> ReduceFundsInfo:
-        """Read how much of a position can be given up.
+        async def set_note(item: Item) -> Outcome:
+            trade = await calls.set_note(item.id, note)
+            return Outcome(trade.id, Verdict.DONE, TradeSummary.of(trade))
 
-        A read, yet the key needs the permission to write.
+        return await self._batch(
+            partial(read_items, trades, order="given", errand=errand),
+            set_note,
+            errand,
+            concurrency=concurrency,
+            deadline=deadline,
+            on_progress=on_progress,
+        ).run()
 
-        Args:
-            id: SmartTrade id.
-
-        Raises:
-            NotFoundError: No such trade for this key.
-            InvalidRequestError: The trade is not ``waiting_targets``.
-        """
-        return await self._session.call(endpoints.REDUCE_FUNDS_INFO, path={"id": id})
-
-    async def reduce_funds(
+    async def run_many(
         self,
-        id: int,
+        call: Callable[[Self, T], Awaitable[object]],
+        items: Iterable[T] | AsyncIterable[T],
         /,
         *,
-        units: Number,
-        order_type: MarketOrLimit = "market",
-        price: Number | None = None,
-        validate: bool = True,
-    ) -> SmartTrade:
-        """Give up a part of the position of a SmartTrade.
-
-        Possible while it is ``waiting_targets``. It comes back as ``pending_reduce_funds``.
+        concurrency: int = CONCURRENCY,
+        deadline: float | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> BatchReport:
+        """Make any call for each of many items, with the verdicts, stops and report of a batch.
 
         Args:
-            id: SmartTrade id.
-            units: Amount to give up in base, at most what `reduce_funds_info` says.
-            order_type: Kind of the order.
-            price: Price in quote, for a limit order.
-            validate: Hold the order against the documented rules before it is sent.
-
-        Raises:
-            ValueError: The order breaks documented rules; nothing was sent.
-            NotFoundError: No such trade for this key.
-            InvalidRequestError: The trade is in another state, or the amount is refused.
-            OutcomeUnknownError: The answer was lost: `list_trades` shows whether there is a new order.
-        """
-        funds = _funds(units, order_type, price, validate=validate)
-        return await self._session.call(endpoints.REDUCE_FUNDS, path={"id": id}, body=funds)
-
-    async def set_note(self, id: int, note: str, /, *, validate: bool = True) -> SmartTrade:
-        """Replace the note of a SmartTrade.
-
-        Sent again after a lost answer: twice has the effect of once.
-
-        Args:
-            id: SmartTrade id.
-            note: 1 to 300 characters; it comes back as ``note_raw``, and HTML-escaped as ``note``.
-            validate: Hold the note against the documented length before it is sent.
-
-        Raises:
-            ValueError: The note is empty, too long or cannot be sent; nothing was sent.
-            NotFoundError: No such trade for this key.
-            OutcomeUnknownError: No attempt was answered: `get` shows the note.
-        """
-        _check_request("the note", note, str)
-        if validate:
-            rules.check_note(note)
-        return await self._session.call(endpoints.SET_NOTE, path={"id": id}, body=Note(note=note))
-
-    async def cancel(self, id: int, /) -> SmartTrade:
-        """Cancel a SmartTrade; what was bought or sold stays as it is.
-
-        Accepted is not finished: the trade comes back as ``cancellation_pending``. A part of the entry may
-        still be filled on the exchange meanwhile.
-
-        Args:
-            id: SmartTrade id.
-
-        Raises:
-            NotFoundError: No such trade for this key.
-            InvalidRequestError: The trade cannot be cancelled in its state (or `PermissionDeniedError`: not
-                documented).
-            OutcomeUnknownError: The answer was lost: `get` shows whether the trade is being cancelled.
-        """
-        return await self._session.call(endpoints.CANCEL_SMART_TRADE, path={"id": id})
-
-    async def close_by_market(self, id: int, /) -> SmartTrade:
-        """Order a SmartTrade to be closed at market price.
-
-        Accepted is not finished: the trade comes back as ``panic_sell_pending`` and reaches ``panic_sold``
-        later; `wait_closed` follows it there. A trade whose entry is not filled is refused: `cancel` it.
-
-        Args:
-            id: SmartTrade id (not the id of one of its targets).
-
-        Raises:
-            NotFoundError: No such trade for this key.
-            InvalidRequestError: The trade cannot be closed in its state (or `PermissionDeniedError`: not
-                documented).
-            OutcomeUnknownError: The answer was lost: `get` shows whether the trade is closing.
-        """
-        return await self._session.call(endpoints.CLOSE_BY_MARKET, path={"id": id})
-
-    async def force_start(self, id: int, /) -> SmartTrade:
-        """Open the position at market price now, instead of waiting for the entry's price.
-
-        Possible while the entry is ``to_process``, ``order_placed`` or ``trailing_activated``.
-
-        Args:
-            id: SmartTrade id.
-
-        Raises:
-            NotFoundError: No such trade for this key.
-            InvalidRequestError: The entry is in no such state (or `PermissionDeniedError`: not documented).
-            OutcomeUnknownError: The answer was lost: `get` shows the state of the entry.
-        """
-        return await self._session.call(endpoints.FORCE_START, path={"id": id})
-
-    async def force_process(self, id: int, /) -> SmartTrade:
-        """Have a SmartTrade carry out now what it is waiting for.
-
-        The call has no page in the documentation any more (it was last published in 2024-11), yet answers
-        still say whether it is possible: ``data.force_process_available``.
-
-        Args:
-            id: SmartTrade id.
-
-        Raises:
-            NotFoundError: No such trade for this key, or the call is gone.
-            OutcomeUnknownError: The answer was lost: `get` shows the state of the trade.
-        """
-        return await self._session.call(endpoints.FORCE_PROCESS, path={"id": id})
-
-    async def list_trades(self, smart_trade_id: int, /) -> Page[Trade]:
-        """Read the orders of a SmartTrade: its entry, targets, stop and reductions, all of them.
-
-        Args:
-            smart_trade_id: SmartTrade id.
+            call: Called with these calls, bound to the batch, and an item: ``SmartTrades.create`` (of the
+                class, not of a client), or a coroutine function of yours. What it sends through its first
+                argument waits for the request limit as long as it takes, is counted, and stops with the
+                batch.
+            items: What to call it for, each as often as it comes.
+            concurrency: As in `close_many`.
+            deadline: As in `close_many`.
+            on_progress: As in `close_many`.
 
         Returns:
-            The orders that could be read; ``malformed`` names those that could not.
+            ``DONE`` for each call that returned, with its ``result``; ``item`` tells the outcomes apart. A
+            `ValueError` is ``REFUSED``: the calls of this package raise it before anything is sent. So is a
+            `TypeError` before any write was sent: of a call that does not take the item. What fails after it
+            has ordered something, or is cut off by a cancellation, is ``UNKNOWN``.
+
+        Example::
+
+            report = await client.smart_trades.run_many(SmartTrades.create, orders)
 
         Raises:
-            NotFoundError: No such trade for this key.
+            ValueError: An option or the call cannot be used; nothing was sent.
+            BatchInterruptedError: As in `close_many`.
+            asyncio.CancelledError: As in `close_many`.
         """
-        return await self._session.call(endpoints.LIST_TRADES, path={"smart_trade_id": smart_trade_id})
+        check_options(concurrency=concurrency, deadline=deadline, on_progress=on_progress)
+        check_iterable(items, what="items to make the call for")
+        _check_call(call)
+        errand = Errand()
 
-    async def close_trade_by_market(self, smart_trade_id: int, trade_id: int, /) -> SmartTrade:
-        """Close one take-profit target at market price.
+        async def read() -> Source:
+            if isinstance(items, AsyncIterable):
+                return (Item(0, value=item) async for item in items)
+            return [Item(0, value=item) async for item in each(items)]
 
-        Possible while the target is ``to_process``, ``order_placed`` or ``trailing_activated``; the
-        others stay.
+        async def act(item: Item) -> Outcome:
+            deeds = Deeds()
+            calls = self.with_session(self._session.patient(errand=errand, deeds=deeds))
+            try:
+                result = await _awaitable(call(calls, cast("T", item.value)))
+            except errors.OutcomeUnknownError:
+                raise
+            except Exception as problem:
+                if deeds.accepted:
+                    told = f"a part of it was carried out, then it failed: {problem}"
+                    raise errors.OutcomeUnknownError(told) from problem
+                if isinstance(problem, TypeError) and not deeds.sent:
+                    raise ValueError(f"nothing was sent: {problem}") from problem
+                raise
+            seen = TradeSummary.of(result) if isinstance(result, SmartTrade) else None
+            return Outcome(seen.id if seen else None, Verdict.DONE, seen, None, item.value, result)
+
+        return await self._batch(
+            read, act, errand, concurrency=concurrency, deadline=deadline, on_progress=on_progress
+        ).run()
+
+    async def wait_closed(
+        self, trades: Iterable[int | str | SmartTrade], /, *, timeout: float, poll_every: float = 10.0
+    ) -> Mapping[int, SmartTrade]:
+        """Follow trades until all of them have ended; see `wait_for`.
 
         Args:
-            smart_trade_id: SmartTrade id.
-            trade_id: Id of the target, as in ``take_profit.steps``.
+            trades: Ids or trades.
+            timeout: As in `wait_for`.
+            poll_every: As in `wait_for`.
+
+        Returns:
+            The ended trades by id.
 
         Raises:
-            NotFoundError: No such trade or target for this key.
-            InvalidRequestError: The target is in no such state (or `PermissionDeniedError`: not documented).
-            OutcomeUnknownError: The answer was lost: `get` shows the state of the target.
+            ValueError: As in `wait_for`.
+            WaitTimeoutError: Some trades have not ended in time; a `TimeoutError` that holds the others.
+            NotFoundError: As in `wait_for`.
         """
-        return await self._session.call(
-            endpoints.CLOSE_TRADE, path={"smart_trade_id": smart_trade_id, "trade_id": trade_id}
-        )
+        return await self._until(trades, None, timeout=timeout, poll_every=poll_every)
 
-    async def cancel_trade(self, smart_trade_id: int, trade_id: int, /) -> SmartTrade:
-        """Cancel one order of a SmartTrade: a target, the stop, or an order of `add_funds`.
+    async def wait_for(
+        self,
+        trades: Iterable[int | str | SmartTrade],
+        predicate: Predicate,
+        /,
+        *,
+        timeout: float,
+        poll_every: float = 10.0,
+    ) -> Mapping[int, SmartTrade]:
+        """Follow trades until a predicate holds for each of them, or it has ended and changes no more.
 
-        Cancelling the last target or the stop cancels the whole SmartTrade. The answer may still list the
-        order as it was: the cancellation is carried out later.
+        Reads pages of active trades: one request for 100 of them, whether they are followed or not, and one
+        for a trade where that is cheaper. Polls take half of the request limit at most that is not reserved
+        for closing and cancelling, and a poll that fails is made up for by the next one.
 
         Args:
-            smart_trade_id: SmartTrade id.
-            trade_id: Id of the order, as in `list_trades` and ``take_profit.steps``.
+            trades: Ids or trades.
+            predicate: Whether a trade is where you want it to be, such as ``lambda trade: trade.is_filled``;
+                a plain function, no coroutine function.
+            timeout: Seconds after which to give up, waits for the request limit included.
+            poll_every: Seconds between two polls; the first pauses are shorter, from an eighth of it, and
+                longer ones follow where a poll takes many requests.
+
+        Returns:
+            The trades by id, as they were when the predicate held or they had ended. Look which.
 
         Raises:
-            NotFoundError: No such trade or order for this key.
-            InvalidRequestError: The order cannot be cancelled in its state (or a `PermissionDeniedError`: not
-                documented).
-            OutcomeUnknownError: The answer was lost: `list_trades` shows the state of the order.
+            ValueError: An item is no id and no trade, a time is not positive, or the predicate is no plain
+                function; nothing was sent.
+            WaitTimeoutError: Some trades were not there in time; a `TimeoutError` that holds the others.
+            NotFoundError: An id is not among the trades of this key.
         """
-        return await self._session.call(
-            endpoints.CANCEL_TRADE, path={"smart_trade_id": smart_trade_id, "trade_id": trade_id}
+        check_predicate(predicate)
+        return await self._until(trades, predicate, timeout=timeout, poll_every=poll_every)
+
+    async def _until(
+        self,
+        trades: Iterable[int | str | SmartTrade],
+        predicate: Predicate | None,
+        *,
+        timeout: float,
+        poll_every: float,
+    ) -> Mapping[int, SmartTrade]:
+        calls = self.with_session(self._session.patient())
+        limit = self._session.limiter.limit
+        return await follow.until(
+            calls, trades, predicate, limit=limit, timeout=timeout, poll_every=poll_every
         )
 
 
-def _funds(units: Number, order_type: MarketOrLimit, price: Number | None, *, validate: bool) -> FundsOrder:
-    funds = FundsOrder(
-        order_type=order_type,
-        units=OrderValue(value=exact("units", units)),
-        price=None if price is None else OrderValue(value=exact("price", price)),
-    )
-    if validate:
-        rules.check_funds(funds)
-    return funds
+def _awaitable(answer: object) -> Awaitable[object]:
+    if not isawaitable(answer):
+        raise errors.OutcomeUnknownError(f"call must be a coroutine function: it gave {answer!r:.80}")
+    return answer
 
 
-def _check_request(what: str, request: object, kind: type) -> None:
-    if not isinstance(request, kind):
-        raise ValueError(f"{what} must be a {kind.__name__}, not {request!r:.80}")
+def _check_call(call: object) -> None:
+    """Raise unless it can be called with the calls of a batch and an item.
 
-
-def _check_texts(*, pair: str | None, base: str | None, quote: str | None) -> None:
-    for name, text in (("pair", pair), ("base", base), ("quote", quote)):
-        if text is not None and not (isinstance(text, str) and text.strip()):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-            raise ValueError(f"{name} must be None or a text that is not empty, not {text!r}")
-    if pair is not None and not is_pair(pair):
-        raise ValueError(f"pair must be given as QUOTE_BASE, such as USDT_BTC, not {pair!r:.80}")
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    Raises:
+        ValueError: It cannot.
+    """
+    if not callable(call):
+        raise ValueError(f"call must be a function of the calls and an item, not {call!r}")
+    if isinstance(getattr(call, "__self__", None), SmartTradeCalls):
+        name = getattr(call, "__name__", "…")
+        raise ValueError(
+            f"call must be a function of the calls and an item: SmartTrades.{name}, not {name} of a client, "
+            "whose calls are bound to no batch"
+        )
+    try:
+        signature(call).bind(None, None)
+    except TypeError as problem:
+        raise ValueError(
+            f"call must be a function of the calls and an item, not {call!r}: {problem}"
+        ) from None
+    except ValueError:
+        pass  # What is built in need not say what it takes.
