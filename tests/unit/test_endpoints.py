@@ -14,8 +14,8 @@ from threecommas_async import endpoints
 from threecommas_async.endpoints import Endpoint, Replay
 from threecommas_async.models import order, order_groups
 from threecommas_async.models.order import FundsOrder, Note, SmartTradeOrder, SmartTradeUpdate
+from threecommas_async.resources.filters import Kind, OrderBy, StatusFilter
 from threecommas_async.resources.market_data import LimitType
-from threecommas_async.resources.smart_trade_calls import Kind, OrderBy, StatusFilter
 
 DOCUMENTED: dict[str, list[dict[str, Any]]] = json.loads(
     (Path(__file__).parents[1] / "facts" / "endpoints.json").read_text(encoding="utf-8")

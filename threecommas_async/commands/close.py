@@ -20,7 +20,7 @@ from threecommas_async.commands.exit_codes import ExitCode, exit_code_of
 from threecommas_async.commands.output import show, show_json, tell
 from threecommas_async.errors import ThreeCommasError
 from threecommas_async.models.text import printable
-from threecommas_async.resources.smart_trade_calls import Kind
+from threecommas_async.resources.filters import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Generator

@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import copy
-from datetime import datetime
-from typing import TYPE_CHECKING, Literal, Self, get_args
+from typing import TYPE_CHECKING, Self
 
 from threecommas_async import created, endpoints
 from threecommas_async.models import rules
 from threecommas_async.models.order import FundsOrder, Note, SmartTradeOrder, SmartTradeUpdate
 from threecommas_async.models.order_groups import OrderValue, exact
-from threecommas_async.models.pair import is_pair
+from threecommas_async.resources.filters import list_query
 from threecommas_async.resources.market_data import MarketData
 from threecommas_async.resources.order_rules import check_market_rules
 from threecommas_async.walk import PAGE_SIZE, SmartTradeWalk
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from threecommas_async.errors import OutcomeUnknownError
     from threecommas_async.models.decoding import Page
     from threecommas_async.models.order_groups import MarketOrLimit, Number
     from threecommas_async.models.smart_trade import SmartTrade
     from threecommas_async.models.trade import ReduceFundsInfo, Trade
+    from threecommas_async.resources.filters import Kind, OrderBy, OrderDirection, StatusFilter
     from threecommas_async.session import Session
-
-Kind = Literal["simple_buy", "simple_sell", "smart_trade", "smart_cover", "smart_buy", "smart_sell"]
-StatusFilter = Literal[
-    "all", "active", "finished", "successfully_finish", "successfully_finished", "cancelled", "failed"
-]
-"""The fourth one is spelled both ways: the documentation changed after 2024-11 and no example settles it."""
-OrderDirection = Literal["ASC", "DESC"]
-OrderBy = Literal["created_at", "updated_at", "closed_at", "status", "profit", "profit_percentage"]
 
 
 class SmartTradeCalls:
@@ -98,39 +92,20 @@ class SmartTradeCalls:
             ValueError: ``page`` or ``per_page`` is out of range, a filter has a value that the API does not
                 know, or an instant is naive. Nothing was sent.
         """
-        if not (_is_whole(page) and _is_whole(per_page) and page >= 1 and 1 <= per_page <= PAGE_SIZE):
-            raise ValueError(f"page must be at least 1 and per_page 1 to {PAGE_SIZE}: {page!r}, {per_page!r}")
-        # No id and an empty text may filter nothing: a variable that is not set must not select all.
-        if account_id is not None and not (_is_whole(account_id) and account_id > 0):
-            raise ValueError(f"account_id must be None or a positive whole number, not {account_id!r}")
-        _check_texts(pair=pair, base=base, quote=quote)
-        for name, instant in (("from_", from_), ("to", to)):
-            if instant is not None and (not isinstance(instant, datetime) or instant.utcoffset() is None):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-                raise ValueError(
-                    f"{name} must be an aware datetime, such as datetime.now(UTC), not {instant!r}"
-                )
-        for name, value, allowed in (
-            ("type", type, Kind),
-            ("status", status, StatusFilter),
-            ("order_by", order_by, OrderBy),
-            ("order_direction", order_direction, OrderDirection),
-        ):
-            if value is not None and value not in get_args(allowed):
-                raise ValueError(f"{name} must be one of {', '.join(get_args(allowed))}, not {value!r}")
-        query = {
-            "page": page,
-            "per_page": per_page,
-            "account_id": account_id,
-            "pair": pair,
-            "type": type,
-            "status": status,
-            "order_by": order_by,
-            "order_direction": order_direction,
-            "from": from_,
-            "to": to,
-            "base": base,
-            "quote": quote,
-        }
+        query = list_query(
+            page=page,
+            per_page=per_page,
+            account_id=account_id,
+            pair=pair,
+            type=type,
+            status=status,
+            order_by=order_by,
+            order_direction=order_direction,
+            from_=from_,
+            to=to,
+            base=base,
+            quote=quote,
+        )
         return await self._session.call(endpoints.LIST_SMART_TRADES, query=query)
 
     def iterate(
@@ -546,15 +521,3 @@ def _funds(units: Number, order_type: MarketOrLimit, price: Number | None, *, va
 def _check_request(what: str, request: object, kind: type) -> None:
     if not isinstance(request, kind):
         raise ValueError(f"{what} must be a {kind.__name__}, not {request!r:.80}")
-
-
-def _check_texts(*, pair: str | None, base: str | None, quote: str | None) -> None:
-    for name, text in (("pair", pair), ("base", base), ("quote", quote)):
-        if text is not None and not (isinstance(text, str) and text.strip()):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-            raise ValueError(f"{name} must be None or a text that is not empty, not {text!r}")
-    if pair is not None and not is_pair(pair):
-        raise ValueError(f"pair must be given as QUOTE_BASE, such as USDT_BTC, not {pair!r:.80}")
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from threecommas_async.batch.items import ClosingOrder, IdsOrTrades, Source
     from threecommas_async.batch.predicate import Predicate
     from threecommas_async.batch.progress import OnProgress
-    from threecommas_async.resources.smart_trade_calls import Kind
+    from threecommas_async.resources.filters import Kind
 
 T = TypeVar("T")
 

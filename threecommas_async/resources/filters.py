@@ -1,0 +1,59 @@
+"""What a list of SmartTrades is asked for: the page, the filters and the order."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Final, Literal, get_args
+
+from threecommas_async.models.pair import is_pair
+from threecommas_async.walk import PAGE_SIZE
+
+Kind = Literal["simple_buy", "simple_sell", "smart_trade", "smart_cover", "smart_buy", "smart_sell"]
+StatusFilter = Literal[
+    "all", "active", "finished", "successfully_finish", "successfully_finished", "cancelled", "failed"
+]
+"""The fourth one is spelled both ways: the documentation changed after 2024-11 and no example settles it."""
+OrderDirection = Literal["ASC", "DESC"]
+OrderBy = Literal["created_at", "updated_at", "closed_at", "status", "profit", "profit_percentage"]
+
+_CHOICES: Final = {
+    "type": Kind,
+    "status": StatusFilter,
+    "order_by": OrderBy,
+    "order_direction": OrderDirection,
+}
+
+
+def list_query(*, from_: Any, **asked: Any) -> dict[str, Any]:
+    """Return the query of a list of SmartTrades.
+
+    Args:
+        from_: As in ``SmartTrades.list``; ``from``, its name in the query, is a word of Python's.
+        **asked: Its other arguments, all of them.
+
+    Raises:
+        ValueError: The API would refuse one of them, or take it for none.
+    """
+    page, per_page, account_id = asked["page"], asked["per_page"], asked["account_id"]
+    if not (_is_whole(page) and _is_whole(per_page) and page >= 1 and 1 <= per_page <= PAGE_SIZE):
+        raise ValueError(f"page must be at least 1 and per_page 1 to {PAGE_SIZE}: {page!r}, {per_page!r}")
+    # No id and an empty text may filter nothing: a variable that is not set must not select all.
+    if account_id is not None and not (_is_whole(account_id) and account_id > 0):
+        raise ValueError(f"account_id must be None or a positive whole number, not {account_id!r}")
+    for name in ("pair", "base", "quote"):
+        text = asked[name]
+        if text is not None and not (isinstance(text, str) and text.strip()):
+            raise ValueError(f"{name} must be None or a text that is not empty, not {text!r}")
+    if asked["pair"] is not None and not is_pair(asked["pair"]):
+        raise ValueError(f"pair must be given as QUOTE_BASE, such as USDT_BTC, not {asked['pair']!r:.80}")
+    for name, instant in (("from_", from_), ("to", asked["to"])):
+        if instant is not None and (not isinstance(instant, datetime) or instant.utcoffset() is None):
+            raise ValueError(f"{name} must be an aware datetime, such as datetime.now(UTC), not {instant!r}")
+    for name, allowed in _CHOICES.items():
+        if asked[name] is not None and asked[name] not in get_args(allowed):
+            raise ValueError(f"{name} must be one of {', '.join(get_args(allowed))}, not {asked[name]!r}")
+    return asked | {"from": from_}
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
