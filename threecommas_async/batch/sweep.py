@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
 
 from msgspec import Struct, field
 from msgspec.structs import replace
@@ -19,7 +20,7 @@ from threecommas_async.batch.predicate import holds
 from threecommas_async.batch.report import BatchReport, Outcome, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
+    from collections.abc import AsyncGenerator, Iterable, Iterator
 
     from threecommas_async.batch.items import ClosingOrder
     from threecommas_async.batch.predicate import Predicate
@@ -139,11 +140,15 @@ async def survey(
     return found
 
 
+Look: TypeAlias = Callable[[Mark | None], Awaitable[Survey]]
+"""Makes a survey; its argument is the mark of the first one, None for that one itself."""
+
+
 class Sweep:
     """Closes what is open in rounds; see ``SmartTrades.close_all``.
 
     Args:
-        look: Makes a survey; its argument is the mark of the first one, None for that one itself.
+        look: Makes a survey.
         close: Closes items, until the errand is called off.
         report: Makes a report of verdicts, and of the seconds that it took.
         errand: What all of it is done for.
@@ -153,7 +158,7 @@ class Sweep:
 
     def __init__(
         self,
-        look: Callable[[Mark | None], Awaitable[Survey]],
+        look: Look,
         close: Callable[[list[Item]], Awaitable[BatchReport]],
         report: Callable[[tuple[Outcome, ...], float], BatchReport],
         *,

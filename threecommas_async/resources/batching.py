@@ -16,17 +16,22 @@ from threecommas_async.batch import closing as verdicts
 from threecommas_async.batch import follow
 from threecommas_async.batch.engine import Batch, make_report
 from threecommas_async.batch.items import Item, each
+from threecommas_async.batch.progress import Progress
 from threecommas_async.batch.report import BatchReport, Outcome, Verdict, lighten
+from threecommas_async.batch.sweep import Sweep, survey
 from threecommas_async.models.summary import TradeSummary
 from threecommas_async.resources.smart_trade_calls import SmartTradeCalls
+from threecommas_async.walk import pages
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
-    from typing import Self
+    from typing import Any, Self
 
     from threecommas_async.batch.closing import OnUnfilled
-    from threecommas_async.batch.items import Read, Source
+    from threecommas_async.batch.items import ClosingOrder, Read, Source
+    from threecommas_async.batch.predicate import Predicate
     from threecommas_async.batch.progress import OnProgress
+    from threecommas_async.batch.sweep import Look, Mark, Survey
     from threecommas_async.errand import Errand
     from threecommas_async.models.smart_trade import SmartTrade
 
@@ -111,6 +116,52 @@ class SmartTradeBatches(SmartTradeCalls):
         cancelled = (error for error in self._session.in_flight_unknown if error not in known)
         return next((error for error in cancelled if error.smart_trade_id == id), None)
 
+    def _looking(
+        self, errand: Errand, *, predicate: Predicate | None, order: ClosingOrder, **filters: Any
+    ) -> Look:
+        """Return what looks for the open trades that match; the filters are those of ``close_all``."""
+        lists = self._view(errand, is_exit=True)
+
+        async def look(mark: Mark | None) -> Survey:
+            active = pages(lists.list, status="active", order_by="created_at", **filters)
+            return await survey(active, predicate=predicate, order=order, mark=mark)
+
+        return look
+
+    def _sweeping(
+        self,
+        look: Look,
+        errand: Errand,
+        *,
+        on_unfilled: OnUnfilled,
+        concurrency: int,
+        deadline: float | None,
+        on_progress: OnProgress | None,
+    ) -> Sweep:
+        progress = None if on_progress is None else Progress(on_progress)
+
+        async def close(items: list[Item]) -> BatchReport:
+            if progress is not None:
+                progress.begin(items)
+            batch = self._closing(
+                partial(_given, items),
+                errand,
+                on_unfilled=on_unfilled,
+                concurrency=concurrency,
+                deadline=None,
+                on_progress=progress,
+            )
+            return await batch.run()
+
+        return Sweep(
+            look,
+            close,
+            lambda outcomes, elapsed: make_report(outcomes, elapsed, errand, self._session.limiter.limit),
+            errand=errand,
+            skips_unfilled=on_unfilled == "skip",
+            deadline=deadline,
+        )
+
     async def _plan(
         self, read: Read, on_unfilled: OnUnfilled, errand: Errand, deadline: float | None
     ) -> BatchReport:
@@ -153,6 +204,19 @@ class SmartTradeBatches(SmartTradeCalls):
             return (await errand.wait_for(partial(follow.find, calls, ids, see))).problems
         except errors.BatchStoppedError as stopped:
             return dict.fromkeys(ids - seen.keys(), stopped)
+
+    async def _plan_of_all(
+        self, look: Look, on_unfilled: OnUnfilled, errand: Errand, deadline: float | None
+    ) -> BatchReport:
+        unreadable: list[Outcome] = []
+
+        async def read_active() -> Sequence[Item]:
+            found = await look(None)
+            unreadable.extend(found.unreadable)
+            return found.items
+
+        plan = await self._plan(read_active, on_unfilled, errand, deadline)
+        return replace(plan, outcomes=(*plan.outcomes, *unreadable))
 
     def _held_back(self, outcome: Outcome) -> Outcome:
         """Return the verdict of a plan, refused where the client was told not to do that."""
@@ -206,3 +270,7 @@ class SmartTradeBatches(SmartTradeCalls):
             held = so_far()
             raise cancelled from errors.BatchStoppedError(f"cancelled: {held!r}", report=held)
         return so_far()
+
+
+async def _given(items: Sequence[Item]) -> Sequence[Item]:
+    return items

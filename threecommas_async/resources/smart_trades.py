@@ -5,18 +5,14 @@ from __future__ import annotations
 from collections.abc import AsyncIterable
 from functools import partial
 from inspect import isawaitable, signature
-from typing import TYPE_CHECKING, Any, TypeVar, cast
-
-from msgspec.structs import replace
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from threecommas_async import errors
 from threecommas_async.batch import closing as verdicts
-from threecommas_async.batch import follow, sweep
-from threecommas_async.batch.engine import Batch, make_report
+from threecommas_async.batch import follow
 from threecommas_async.batch.items import Item, check_iterable, check_order, each, read_items
 from threecommas_async.batch.options import check_options
 from threecommas_async.batch.predicate import check_predicate
-from threecommas_async.batch.progress import Progress
 from threecommas_async.batch.report import BatchReport, Outcome, Verdict
 from threecommas_async.errand import Deeds, Errand
 from threecommas_async.models import rules
@@ -24,14 +20,14 @@ from threecommas_async.models.smart_trade import SmartTrade
 from threecommas_async.models.summary import TradeSummary
 from threecommas_async.resources.batching import CONCURRENCY, SmartTradeBatches
 from threecommas_async.resources.smart_trade_calls import SmartTradeCalls
-from threecommas_async.walk import pages
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
     from datetime import datetime
     from typing import Self
 
     from threecommas_async.batch.closing import OnUnfilled
+    from threecommas_async.batch.engine import Batch
     from threecommas_async.batch.items import ClosingOrder, IdsOrTrades, Source
     from threecommas_async.batch.predicate import Predicate
     from threecommas_async.batch.progress import OnProgress
@@ -215,58 +211,29 @@ class SmartTrades(SmartTradeBatches):
         check_order(order)
         if predicate is not None:
             check_predicate(predicate)
-        filters: dict[str, Any] = {
-            "account_id": account_id,
-            "pair": pair,
-            "type": type,
-            "from_": from_,
-            "to": to,
-            "base": base,
-            "quote": quote,
-        }
         errand = Errand()
-        lists = self._view(errand, is_exit=True)
-
-        async def look(mark: sweep.Mark | None) -> sweep.Survey:
-            active = pages(lists.list, status="active", order_by="created_at", **filters)
-            return await sweep.survey(active, predicate=predicate, order=order, mark=mark)
-
-        async def read(items: Sequence[Item]) -> Sequence[Item]:
-            return items
-
-        progress = None if on_progress is None else Progress(on_progress)
-
-        async def close(items: list[Item]) -> BatchReport:
-            if progress is not None:
-                progress.begin(items)
-            batch = self._closing(
-                partial(read, items),
-                errand,
-                on_unfilled=on_unfilled,
-                concurrency=concurrency,
-                deadline=None,
-                on_progress=progress,
-            )
-            return await batch.run()
-
+        look = self._looking(
+            errand,
+            predicate=predicate,
+            order=order,
+            account_id=account_id,
+            pair=pair,
+            type=type,
+            from_=from_,
+            to=to,
+            base=base,
+            quote=quote,
+        )
         if dry_run:
-            unreadable: list[Outcome] = []
-
-            async def read_active() -> Sequence[Item]:
-                found = await look(None)
-                unreadable.extend(found.unreadable)
-                return found.items
-
-            plan = await self._plan(read_active, on_unfilled, errand, deadline)
-            return replace(plan, outcomes=(*plan.outcomes, *unreadable))
+            return await self._plan_of_all(look, on_unfilled, errand, deadline)
         ends_at = self._ends_at(deadline)
-        sweeping = sweep.Sweep(
+        sweeping = self._sweeping(
             look,
-            close,
-            lambda outcomes, elapsed: make_report(outcomes, elapsed, errand, self._session.limiter.limit),
-            errand=errand,
-            skips_unfilled=on_unfilled == "skip",
+            errand,
+            on_unfilled=on_unfilled,
+            concurrency=concurrency,
             deadline=deadline,
+            on_progress=on_progress,
         ).run()
         return await self._follow(await sweeping, errand, ends_at) if wait else await sweeping
 
