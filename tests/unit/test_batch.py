@@ -14,7 +14,8 @@ from msgspec import structs
 from tests import virtual_time
 from threecommas_async import errors
 from threecommas_async.batch import Batch, BatchReport, Outcome, Verdict
-from threecommas_async.batch.closing import Closing, followed, plan
+from threecommas_async.batch.closing import Closing, plan
+from threecommas_async.batch.followed import followed
 from threecommas_async.batch.items import Item, read_items
 from threecommas_async.batch.options import check_options
 from threecommas_async.errand import Errand

@@ -1,11 +1,10 @@
-"""What closing, cancelling or annotating one trade of a batch means, and what a plan of it says."""
+"""What closing or cancelling one trade of a batch means, and what a plan of it says."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal, Protocol, get_args
 
 from threecommas_async import errors
-from threecommas_async.batch.items import each
 from threecommas_async.batch.report import Outcome, Verdict, lighten, refused
 from threecommas_async.models.status import StatusCode
 from threecommas_async.models.summary import TradeSummary
@@ -14,14 +13,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from threecommas_async.batch.items import Item
-    from threecommas_async.batch.report import BatchReport
     from threecommas_async.models.smart_trade import SmartTrade
 
 OnUnfilled = Literal["cancel", "skip", "close"]
 """What to do with a trade whose entry is not filled: the API refuses to close it."""
-
-_ORDERED_ENDS: Final = frozenset({StatusCode.PANIC_SOLD, StatusCode.CANCELLED})
-"""States in which a trade that was told to close or to cancel ends; in others it ended by itself."""
 
 _STILL_HELD: Final = "the entry was filled while the trade was being cancelled: the position is still held"
 
@@ -75,7 +70,7 @@ class Closing:
         seen = TradeSummary.of(trade)
         if not seen.is_terminal:
             return Outcome(trade_id, Verdict.CLOSING, seen)
-        return _ended_held(seen) or Outcome(trade_id, Verdict.CLOSED, seen)
+        return ended_held(seen) or Outcome(trade_id, Verdict.CLOSED, seen)
 
     async def _end_uncloseable(self, trade: SmartTrade, refusal: errors.APIStatusError | None) -> Outcome:
         seen = TradeSummary.of(trade)
@@ -167,64 +162,7 @@ def requests_of(outcome: Outcome) -> int:
     return {Verdict.WOULD_CLOSE: 1, Verdict.WOULD_CANCEL: 2}.get(outcome.verdict, 0)
 
 
-def can_end(outcome: Outcome) -> bool:
-    """Whether the trade is on its way to an end, or may be."""
-    if outcome.trade is not None and outcome.trade.is_terminal:
-        return False
-    return outcome.verdict is Verdict.UNKNOWN or (outcome.ok and outcome.verdict is not Verdict.SKIPPED)
-
-
-class Followed:
-    """The verdicts of a batch, while its trades are followed to their end.
-
-    Attributes:
-        outcomes: The verdicts so far, in the order of the input.
-        places: Where the trades are among them that may end still, by id.
-    """
-
-    def __init__(self, report: BatchReport) -> None:
-        self.outcomes: list[Outcome] = list(report)
-        self.places: dict[int, list[int]] = {}
-
-    async def begin(self) -> None:
-        """Find out which trades may end still."""
-        async for place, outcome in each(enumerate(self.outcomes)):
-            if outcome.id is not None and can_end(outcome):
-                self.places.setdefault(outcome.id, []).append(place)
-
-    def is_left_open(self, trade: SmartTrade) -> bool:
-        """Whether one of them is open, and nobody knows that it was told to close."""
-        place = self.places[trade.id][0]
-        return trade.is_open and self.outcomes[place].verdict is Verdict.UNKNOWN
-
-    def take(self, trade: SmartTrade) -> None:
-        """Take down the end of one of them, or that it is left open."""
-        seen = TradeSummary.of(trade)
-        for place in self.places[trade.id]:
-            self.outcomes[place] = followed(self.outcomes[place], seen)
-
-
-def followed(outcome: Outcome, end: TradeSummary) -> Outcome:
-    """Return the verdict on a trade whose end was awaited.
-
-    Args:
-        outcome: The verdict before.
-        end: The trade as it ended, or as it was when it was followed no longer.
-    """
-    if not can_end(outcome):
-        return outcome
-    if not end.is_terminal:
-        return Outcome(outcome.id, outcome.verdict, end, outcome.error)
-    if outcome.verdict is Verdict.ALREADY_CLOSED:
-        return Outcome(outcome.id, outcome.verdict, end)
-    if (held := _ended_held(end)) is not None:
-        return held
-    if outcome.verdict is Verdict.UNKNOWN and end.status not in _ORDERED_ENDS:
-        return Outcome(outcome.id, Verdict.ALREADY_CLOSED, end)
-    return Outcome(outcome.id, Verdict.CLOSED if end.is_filled else Verdict.CANCELLED, end)
-
-
-def _ended_held(end: TradeSummary) -> Outcome | None:
+def ended_held(end: TradeSummary) -> Outcome | None:
     """Return the verdict on a trade whose end left the position held; None if it did not."""
     if not end.is_filled:
         return None

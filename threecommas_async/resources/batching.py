@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from threecommas_async import endpoints, errors
-from threecommas_async.batch import closing as verdicts
 from threecommas_async.batch import follow
+from threecommas_async.batch.closing import Closing, plan, requests_of
 from threecommas_async.batch.engine import Batch, make_report
+from threecommas_async.batch.followed import Followed
 from threecommas_async.batch.items import Item, each
 from threecommas_async.batch.progress import Progress
 from threecommas_async.batch.report import BatchReport, Outcome, Verdict, lighten
@@ -66,7 +67,7 @@ class SmartTradeBatches(SmartTradeCalls):
         deadline: float | None,
         on_progress: OnProgress | None,
     ) -> Batch:
-        act = verdicts.Closing(self._view(errand, is_exit=True), self._looks(errand), on_unfilled)
+        act = Closing(self._view(errand, is_exit=True), self._looks(errand), on_unfilled)
         return self._batch(
             read, act, errand, concurrency=concurrency, deadline=deadline, on_progress=on_progress
         )
@@ -183,9 +184,9 @@ class SmartTradeBatches(SmartTradeCalls):
         outcomes: list[Outcome] = []
         needed: dict[int | None, int] = {}
         async for item in each(items):
-            planned = verdicts.plan(item, seen, problems, on_unfilled=on_unfilled)
+            planned = plan(item, seen, problems, on_unfilled=on_unfilled)
             outcomes.append(outcome := self._held_back(planned))
-            needed[outcome.id] = verdicts.requests_of(outcome)
+            needed[outcome.id] = requests_of(outcome)
         limit = self._session.limiter.limit
         report = make_report(tuple(outcomes), self._session.clock() - began, errand, limit)
         return replace(report, floor=limit.floor(sum(needed.values())), dry_run=True)
@@ -215,12 +216,12 @@ class SmartTradeBatches(SmartTradeCalls):
             unreadable.extend(found.unreadable)
             return found.items
 
-        plan = await self._plan(read_active, on_unfilled, errand, deadline)
-        return replace(plan, outcomes=(*plan.outcomes, *unreadable))
+        report = await self._plan(read_active, on_unfilled, errand, deadline)
+        return replace(report, outcomes=(*report.outcomes, *unreadable))
 
     def _held_back(self, outcome: Outcome) -> Outcome:
         """Return the verdict of a plan, refused where the client was told not to do that."""
-        if outcome.id is None or not verdicts.requests_of(outcome):
+        if outcome.id is None or not requests_of(outcome):
             return outcome
         cancels = outcome.verdict is Verdict.WOULD_CANCEL
         row = endpoints.CANCEL_SMART_TRADE if cancels else endpoints.CLOSE_BY_MARKET
@@ -237,7 +238,7 @@ class SmartTradeBatches(SmartTradeCalls):
         began = self._session.clock()
         left = FOLLOW if ends_at is None else ends_at - began
         limit = self._session.limiter.limit
-        followed = verdicts.Followed(report)
+        followed = Followed(report)
         elapsed, opened = report.elapsed, report.opened
         del report  # Not to hold each verdict twice.
 

@@ -8,8 +8,8 @@ from inspect import isawaitable, signature
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from threecommas_async import errors
-from threecommas_async.batch import closing as verdicts
 from threecommas_async.batch import follow
+from threecommas_async.batch.closing import Cancelling, check_on_unfilled
 from threecommas_async.batch.items import Item, check_iterable, check_order, each, read_items
 from threecommas_async.batch.options import check_options
 from threecommas_async.batch.predicate import check_predicate
@@ -99,7 +99,7 @@ class SmartTrades(SmartTradeBatches):
             asyncio.CancelledError: The task was cancelled; `BatchReport.of` finds the report.
         """
         check_options(concurrency=concurrency, deadline=deadline, on_progress=on_progress)
-        verdicts.check_on_unfilled(on_unfilled)
+        check_on_unfilled(on_unfilled)
         check_order(order)
         errand = Errand()
         read = partial(read_items, trades, order=order, errand=errand)
@@ -145,7 +145,7 @@ class SmartTrades(SmartTradeBatches):
             the block.
         """
         check_options(concurrency=concurrency, deadline=deadline, on_progress=None)
-        verdicts.check_on_unfilled(on_unfilled)
+        check_on_unfilled(on_unfilled)
         check_order(order)
         check_iterable(trades)
         errand = Errand()
@@ -207,7 +207,7 @@ class SmartTrades(SmartTradeBatches):
             asyncio.CancelledError: The task was cancelled; `BatchReport.of` finds the report.
         """
         check_options(concurrency=concurrency, deadline=deadline, on_progress=on_progress)
-        verdicts.check_on_unfilled(on_unfilled)
+        check_on_unfilled(on_unfilled)
         check_order(order)
         if predicate is not None:
             check_predicate(predicate)
@@ -263,7 +263,7 @@ class SmartTrades(SmartTradeBatches):
         errand = Errand()
         return await self._batch(
             partial(read_items, trades, order="given", errand=errand),
-            verdicts.Cancelling(self._view(errand, is_exit=True), self._looks(errand)),
+            Cancelling(self._view(errand, is_exit=True), self._looks(errand)),
             errand,
             concurrency=concurrency,
             deadline=deadline,
