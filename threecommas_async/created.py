@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
-from threecommas_async.attempt import Finder
 from threecommas_async.endpoints import CREATE_SMART_TRADE, LIST_SMART_TRADES
 from threecommas_async.errors import OutcomeUnknownError, ThreeCommasError
 from threecommas_async.models.order import SmartTradeOrder
 from threecommas_async.models.reference import check_reference, marked, marker_in, note_of
+from threecommas_async.recovery import Finder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
-    from threecommas_async.attempt import Deadline
+    from threecommas_async.deadline import Deadline
     from threecommas_async.models.smart_trade import SmartTrade
     from threecommas_async.session import Session
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from msgspec import Struct
 
 from threecommas_async import errors
-from threecommas_async.attempt import loop_time
+from threecommas_async.deadline import loop_time
 from threecommas_async.endpoints import GET_ACCOUNT, GET_SMART_TRADE, Replay
 from threecommas_async.models.account import PAPER, ConnectedAccount
 from threecommas_async.models.decoding import Page

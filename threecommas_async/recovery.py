@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
 from msgspec import Struct
 
 from threecommas_async import errors, retry
-from threecommas_async.attempt import Deadline, Finder
+from threecommas_async.deadline import Deadline
 from threecommas_async.endpoints import Replay
 from threecommas_async.models.decoding import Page
 from threecommas_async.retry import History, RetryBudget, RetryPolicy, Step
@@ -34,6 +34,22 @@ class Reader(Protocol):
     def call(
         self, endpoint: Endpoint[T], /, *, path: Mapping[str, int], deadline: Deadline | None
     ) -> Awaitable[T]: ...
+
+
+class Finder(Struct, Generic[T], frozen=True):
+    """How to find out whether a call took effect whose answer was lost.
+
+    Args:
+        look: Returns what shows the effect, or None where there is none; takes the deadline of the call, and
+            when the first attempt began that may have been carried out.
+        guarded: The API refuses the call once it took effect, so that it can be made again after one look.
+            Otherwise it is made again only if no look of a whole settle time finds it.
+        lasting: What shows it shows it for good: nothing that is ordered later hides it.
+    """
+
+    look: Callable[[Deadline, datetime], Awaitable[T | None]]
+    guarded: bool
+    lasting: bool
 
 
 class Recovery(Struct, Generic[T], frozen=True):

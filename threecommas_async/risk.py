@@ -17,7 +17,7 @@ from msgspec import Struct
 from msgspec.structs import force_setattr
 
 from threecommas_async import errors
-from threecommas_async.attempt import loop_time
+from threecommas_async.deadline import loop_time
 from threecommas_async.endpoints import ADD_FUNDS, CREATE_SMART_TRADE, GET_SMART_TRADE, LIST_SMART_TRADES
 from threecommas_async.models.order import FundsOrder, SmartTradeOrder
 from threecommas_async.models.order_groups import Number, exact

@@ -12,13 +12,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 from threecommas_async import errors, retry, wire
-from threecommas_async.attempt import Attempt, Deadline, Finder, loop_time
+from threecommas_async.attempt import Attempt
+from threecommas_async.deadline import Deadline, loop_time
 from threecommas_async.endpoints import Endpoint, Replay
 from threecommas_async.gate import Gate
 from threecommas_async.guard import PREVIEWING, Guard, check_preview
 from threecommas_async.mode import AccountBook
 from threecommas_async.recording import Recorder
-from threecommas_async.recovery import Recovery, end_of, finder_of
+from threecommas_async.recovery import Finder, Recovery, end_of, finder_of
 from threecommas_async.retry import Fault, History
 from threecommas_async.wire import Failure
 

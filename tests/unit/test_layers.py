@@ -25,6 +25,7 @@ LAYERS = (
     "retry",
     "transport",
     "attempt",
+    "deadline",
     "errand",
     "gate",
     "recording",
