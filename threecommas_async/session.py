@@ -20,6 +20,7 @@ from threecommas_async.guard import PREVIEWING, Guard, check_preview
 from threecommas_async.mode import AccountBook
 from threecommas_async.recording import Recorder
 from threecommas_async.recovery import Finder, Recovery, end_of, finder_of
+from threecommas_async.refusals import refusal
 from threecommas_async.retry import Fault, History
 from threecommas_async.wire import Failure
 
@@ -286,7 +287,7 @@ class Session:
                         self._budget.give()
                         return self._done(endpoint, value)
                 else:
-                    fault = wire.refusal(endpoint, request, outcome, now=self._now())
+                    fault = refusal(endpoint, request, outcome, now=self._now())
             finder = finder or finder_of(endpoint, path or {}, self._urgent)
             found = await self._recover(history, fault, finder, deadline)
             if found is not None:

@@ -1,4 +1,4 @@
-"""Arguments to request bytes, and response bytes to a value or an error: plain functions, no I/O."""
+"""Arguments to request bytes, and response bytes to a value: plain functions, no I/O."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ import math
 import re
 import reprlib
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from decimal import Decimal
-from email.utils import parsedate_to_datetime
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from urllib.parse import quote, urlencode
 
@@ -33,8 +31,6 @@ _decoding_log = logging.getLogger("threecommas_async.decoding")
 USER_AGENT: Final = "threecommas-async"
 EXCERPT: Final = 300
 """Characters of an unreadable body that an error keeps."""
-MAX_ATTRIBUTES: Final = 100
-"""Fields of a refusal that an error keeps."""
 
 
 class Request(msgspec.Struct, frozen=True, gc=False):
@@ -239,7 +235,7 @@ def read(
         body=request.without_secrets(response.body)[:EXCERPT],
         endpoint=endpoint,
         path=request.target,
-        request_id=_request_id(request, response),
+        request_id=request_id(request, response),
     )
 
 
@@ -249,71 +245,11 @@ def _warn_of(malformed: tuple[Malformed, ...], endpoint: Endpoint[Any]) -> None:
         _decoding_log.warning("row %d%s of %s cannot be read: %s", bad.index, named, endpoint, bad.fault)
 
 
-def refusal(
-    endpoint: Endpoint[Any], request: Request, response: Response, *, now: datetime
-) -> errors.APIStatusError:
-    """Return the error that an answer is whose status is not 2xx.
-
-    Args:
-        endpoint: The row of the call.
-        request: What was sent; its secrets are masked.
-        response: What came back.
-        now: The present instant, for answers that name a time to wait.
-    """
-    content = _error_object(response.body)
-    error = content.get("error")
-    described = content.get("error_description")
-    text = _excerpt(request.mask(error if isinstance(error, str) else response.body.decode(errors="replace")))
-    description = _excerpt(request.mask(described)) if isinstance(described, str) else None
-    attributes = {
-        request.mask(key): tuple(map(request.mask, messages))
-        for key, messages in _attributes(content.get("error_attributes")).items()
-    }
-    kind = _classify(response.status, text)
-    reasons = (
-        text,
-        description,
-        _excerpt("; ".join(f"{key} {', '.join(messages)}" for key, messages in attributes.items())),
-        _advice(kind, f"{text} {description}".lower(), endpoint),
-    )
-    failure = kind(
-        ": ".join([f"{request} answered {response.status}", *filter(None, reasons)]),
-        status=response.status,
-        error=text,
-        description=description,
-        attributes=attributes,
-        request_id=_request_id(request, response),
-        endpoint=endpoint,
-        path=request.target,
-        # Other statuses (408, 409, 425, 499 …) are those of gateways, whatever their body looks like.
-        from_api=isinstance(error, str) and (response.status in _BY_STATUS or response.status >= 500),
-    )
-    match failure:
-        case errors.RateLimitedError():
-            failure.retry_at = _retry_at(response.headers, text, now, within=timedelta(days=1))
-        case errors.BannedError():
-            failure.until = _retry_at(response.headers, text, now, within=timedelta(days=3))
-        case _:
-            pass
-    return failure
-
-
 # Spelled in the type that aiohttp looks headers up by, which costs it less than a str.
 _ACCEPT, _APIKEY, _CONTENT_TYPE = istr("Accept"), istr("Apikey"), istr("Content-Type")
 _FORCED_MODE, _SIGNATURE, _USER_AGENT = istr("Forced-Mode"), istr("Signature"), istr("User-Agent")
 
 _TAG: Final = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
-_NEXT_REQUEST: Final = re.compile(r"next request at (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC", re.IGNORECASE)
-_SHORTEST_WAIT: Final = timedelta(seconds=1)
-_BY_STATUS: Final[Mapping[int, type[errors.APIStatusError]]] = {
-    400: errors.InvalidRequestError,
-    401: errors.AuthenticationError,
-    403: errors.PermissionDeniedError,
-    404: errors.NotFoundError,
-    418: errors.BannedError,
-    422: errors.InvalidRequestError,
-    429: errors.RateLimitedError,
-}
 
 
 def _id(name: str, value: object) -> int:
@@ -340,90 +276,14 @@ def _query_value(name: str, value: object) -> str:
             raise ValueError(f"{name} cannot be sent in a query: {value!r}")
 
 
-def _advice(kind: type[errors.APIStatusError], refusal: str, endpoint: Endpoint[Any]) -> str:
-    if kind is errors.AuthenticationError:
-        return "check that key and secret belong together, and that this IP is allowed"
-    # A 403 may also be about the account or the state of the object.
-    if kind is errors.PermissionDeniedError and any(
-        word in refusal for word in ("permission", "access", "api key")
-    ):
-        return f"the call needs {endpoint.permission}"
-    return ""
+def request_id(request: Request, response: Response) -> str | None:
+    """Return what the server calls a request, for its operators; None where it does not say."""
+    named = response.headers.get("X-Request-Id")
+    return None if named is None else excerpt(request.mask(named))
 
 
-def _request_id(request: Request, response: Response) -> str | None:
-    request_id = response.headers.get("X-Request-Id")
-    return None if request_id is None else _excerpt(request.mask(request_id))
-
-
-def _classify(status: int, error: str) -> type[errors.APIStatusError]:
-    code = error.lower().replace("_", " ")
-    if status == 400 and code == "not found":
-        return errors.NotFoundError
-    if code == "unknown market50x error":
-        return errors.ServerError  # The exchange failed, whatever the status: recorded with 500.
-    if status in {401, 403} and ("enough permissions" in code or code == "access denied"):
-        return errors.PermissionDeniedError
-    if status == 429 and "subscription plan" in code:
-        return errors.PlanLimitError
-    if kind := _BY_STATUS.get(status):
-        return kind
-    return errors.InvalidRequestError if 400 <= status < 500 else errors.ServerError
-
-
-def _error_object(body: bytes) -> dict[str, Any]:
-    try:
-        content = msgspec.json.decode(body)
-    except DECODING_ERRORS:
-        return {}
-    return cast("dict[str, Any]", content) if isinstance(content, dict) else {}
-
-
-def _attributes(content: object) -> dict[str, tuple[str, ...]]:
-    attributes: dict[str, tuple[str, ...]] = {}
-    fields = cast("dict[str, object]", content) if isinstance(content, dict) else {}
-    for keys, messages in islice(fields.items(), MAX_ATTRIBUTES):
-        texts = cast("list[object]", messages) if isinstance(messages, list) else [messages]
-        # One key can name several fields: "a[value],a[percent]" are mutually exclusive.
-        for key in map(str.strip, keys.split(",")):
-            attributes[key] = (*attributes.get(key, ()), *map(str, texts))
-    return attributes
-
-
-def _excerpt(text: str) -> str:
+def excerpt(text: str) -> str:
+    """Return the beginning of a text as an error shows it: one line, without markup."""
     beginning = text[: 16 * EXCERPT]  # The pattern takes quadratic time on hostile text.
     line = " ".join(printable(_TAG.sub(" ", beginning)).split())
     return line if len(line) <= EXCERPT else line[: EXCERPT - 1] + "…"
-
-
-def _retry_at(headers: Mapping[str, str], error: str, now: datetime, *, within: timedelta) -> datetime | None:
-    # Both ends are read off the server's clock, which may differ from ours; a Date is rounded down.
-    answered_at = http_date(headers.get("Date")) or now
-    retry_after = headers.get("Retry-After", "").strip()
-    if named := _NEXT_REQUEST.search(error):
-        wait = _distance(answered_at, _utc_time(named[1]))
-    elif retry_after.isdecimal() and len(retry_after) <= len("259200"):
-        wait = timedelta(seconds=int(retry_after))
-    else:
-        wait = _distance(answered_at, http_date(retry_after))
-    return None if wait is None or wait > within else now + max(wait, _SHORTEST_WAIT)
-
-
-def _distance(start: datetime, end: datetime | None) -> timedelta | None:
-    return None if end is None else end - start
-
-
-def _utc_time(text: str) -> datetime | None:
-    try:
-        return datetime.strptime(text, "%Y-%m-%d %H:%M:%S").replace(tzinfo=UTC)
-    except ValueError:
-        return None
-
-
-def http_date(text: str | None) -> datetime | None:
-    """Return the instant that a header names, aware; None if it names none."""
-    try:
-        date = parsedate_to_datetime(text) if text else None
-    except (ValueError, OverflowError):
-        return None
-    return date if date is None or date.tzinfo else date.replace(tzinfo=UTC)

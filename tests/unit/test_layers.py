@@ -22,6 +22,7 @@ LAYERS = (
     "endpoints",
     "signing",
     "wire",
+    "refusals",
     "retry",
     "transport",
     "attempt",

@@ -14,6 +14,7 @@ from threecommas_async import SmartTradeOrder, endpoints, errors, wire
 from threecommas_async.models.decoding import PageDecoder
 from threecommas_async.models.encoding import encode_body
 from threecommas_async.models.order_groups import OrderValue
+from threecommas_async.refusals import refusal
 from threecommas_async.signing import HmacCredentials
 from threecommas_async.wire import Request, Response
 
@@ -37,7 +38,7 @@ def fail(
     headers: Mapping[str, str] | None = None,
     row: endpoints.Endpoint[Any] = endpoints.GET_SMART_TRADE,
 ) -> errors.APIStatusError:
-    return wire.refusal(row, REQUEST, Response(status, headers or {}, body), now=NOW)
+    return refusal(row, REQUEST, Response(status, headers or {}, body), now=NOW)
 
 
 def test_a_request_names_the_mode_the_key_and_the_signature() -> None:
@@ -360,7 +361,7 @@ def test_a_secret_that_is_cut_or_spelled_otherwise_is_masked_all_the_same() -> N
     request = Request("GET", "/x", b"", {"Apikey": "the-api-key-of-a-user", "Signature": signature})
     for spelling in (signature, signature.replace("/", "\\/"), quote(signature, safe="")):
         text = f"{'x' * 290} the-api-key-of-a-user {spelling}"
-        failure = wire.refusal(
+        failure = refusal(
             endpoints.GET_SMART_TRADE, request, Response(500, {"X-Request-Id": text}, text.encode()), now=NOW
         )
         for shown in (str(failure), failure.error, failure.request_id or "", request.mask(spelling)):

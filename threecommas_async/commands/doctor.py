@@ -15,8 +15,8 @@ from threecommas_async.commands import last_minute
 from threecommas_async.commands.exit_codes import ExitCode, exit_code_of
 from threecommas_async.commands.output import show, show_json, tell
 from threecommas_async.models.text import printable
+from threecommas_async.refusals import http_date
 from threecommas_async.signing import JsonPayload
-from threecommas_async.wire import http_date
 
 if TYPE_CHECKING:
     import argparse
