@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 from tenacity import stop_after_attempt, wait_fixed
 
-from threecommas_async.limits import Limiter, RateLimit
+from threecommas_async.limiter import Limiter
+from threecommas_async.limits import RateLimit
 from threecommas_async.retry import RetryPolicy
 from threecommas_async.session import Session
 from threecommas_async.signing import HmacCredentials

@@ -35,12 +35,12 @@ from threecommas_async.errors import (
     TransportError,
     WaitTimeoutError,
 )
+from threecommas_async.limiter import Limiter
 from threecommas_async.limits import (
     EXPERT,
     GENERAL,
     PRO,
     STARTER,
-    Limiter,
     LimitSnapshot,
     Pacer,
     RateLimit,

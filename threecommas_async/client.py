@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal, Self
 from threecommas_async import errors, signing
 from threecommas_async.endpoints import BASE_URL
 from threecommas_async.guard import PREVIEWING, Guard
-from threecommas_async.limits import GENERAL, Limiter, Pacer, RateLimit
+from threecommas_async.limiter import Limiter
+from threecommas_async.limits import GENERAL, Pacer, RateLimit
 from threecommas_async.mode import AccountBook, PaperWatch
 from threecommas_async.resources.accounts import Accounts
 from threecommas_async.resources.market_data import MarketData

@@ -26,7 +26,8 @@ from threecommas_async import (
     ThreeCommas,
     Verdict,
 )
-from threecommas_async.limits import Limiter, RateLimit
+from threecommas_async.limiter import Limiter
+from threecommas_async.limits import RateLimit
 from threecommas_async.sandbox import EVERY_STATUS, PAPER_ACCOUNT, REAL_ACCOUNT, Sandbox
 from threecommas_async.sandbox.faults import Fault
 

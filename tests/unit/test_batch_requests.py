@@ -15,7 +15,8 @@ from tests import virtual_time
 from tests.conftest import SAMPLES
 from tests.scripted_api import Script, new_session
 from threecommas_async import BatchStoppedError, SmartTrades, Verdict
-from threecommas_async.limits import Limiter, RateLimit
+from threecommas_async.limiter import Limiter
+from threecommas_async.limits import RateLimit
 from threecommas_async.wire import Response
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from tests.scripted_api import Script, new_session
 from threecommas_async import SmartTradeOrder, endpoints, errors
 from threecommas_async.errand import Errand
 from threecommas_async.guard import Guard
-from threecommas_async.limits import Limiter, RateLimit
+from threecommas_async.limiter import Limiter
+from threecommas_async.limits import RateLimit
 from threecommas_async.mode import AccountBook
 from threecommas_async.wire import Response
 

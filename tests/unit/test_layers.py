@@ -18,6 +18,7 @@ LAYERS = (
     "errors",
     "market_rules",
     "limits",
+    "limiter",
     "limits_redis",
     "endpoints",
     "signing",
@@ -48,7 +49,7 @@ TESTING_STANDS_ON = {"testing", "sandbox", "errors", "models", "limits", "endpoi
 SANDBOX_STANDS_ON = {"sandbox", "models", "limits", "endpoints", "signing"}
 BESIDE = {"sandbox": SANDBOX_STANDS_ON, "testing": TESTING_STANDS_ON}
 """What the layers never import, and what it imports itself."""
-ONLY_IMPORTER = {"aiohttp": {"transport"}, "aiolimiter": {"limits"}, "tenacity": {"retry"}}
+ONLY_IMPORTER = {"aiohttp": {"transport"}, "aiolimiter": {"limiter"}, "tenacity": {"retry"}}
 
 
 @cache

@@ -11,16 +11,8 @@ import pytest
 from tests import virtual_time
 from threecommas_async import endpoints
 from threecommas_async.errors import LimitWaitError
-from threecommas_async.limits import (
-    ENDPOINT_LIMITS,
-    EXPERT,
-    GENERAL,
-    PRO,
-    STARTER,
-    Limiter,
-    RateLimit,
-    WindowState,
-)
+from threecommas_async.limiter import Limiter
+from threecommas_async.limits import ENDPOINT_LIMITS, EXPERT, GENERAL, PRO, STARTER, RateLimit, WindowState
 from threecommas_async.sandbox.window import Window
 
 if TYPE_CHECKING:

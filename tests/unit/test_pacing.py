@@ -13,7 +13,8 @@ from tests import virtual_time
 from tests.scripted_api import LOST, Script, new_session
 from threecommas_async import LimitWaitError, NotSentError, endpoints
 from threecommas_async.client import MAX_WAIT, ThreeCommas
-from threecommas_async.limits import Limiter, Pacer, RateLimit
+from threecommas_async.limiter import Limiter
+from threecommas_async.limits import Pacer, RateLimit
 from threecommas_async.resources.smart_trades import SmartTrades
 from threecommas_async.wire import Response
 

@@ -14,7 +14,8 @@ from tests import virtual_time
 from tests.scripted_api import GATEWAY_502, LOST, NOT_SENT, REFUSED_422, SILENCE, START, Script, new_session
 from threecommas_async import endpoints, errors
 from threecommas_async.errand import Errand
-from threecommas_async.limits import Limiter, RateLimit
+from threecommas_async.limiter import Limiter
+from threecommas_async.limits import RateLimit
 from threecommas_async.wire import Failure, Response
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ import pytest
 from tests import virtual_time
 from tests.scripted_api import LOST, NOT_SENT, REFUSED_422, SILENCE, START, Script, new_session
 from threecommas_async import BatchReport, SmartTrade, SmartTradeOrder, Verdict, created, errors
-from threecommas_async.limits import Limiter, RateLimit
+from threecommas_async.limiter import Limiter
+from threecommas_async.limits import RateLimit
 from threecommas_async.models.reference import marked, marker_in, reference_in
 from threecommas_async.resources.smart_trades import SmartTrades
 from threecommas_async.wire import Failure, Response

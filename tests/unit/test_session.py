@@ -13,7 +13,8 @@ from tenacity import stop_after_attempt, wait_fixed
 from tests import virtual_time
 from threecommas_async import endpoints, errors
 from threecommas_async.endpoints import Replay
-from threecommas_async.limits import Limiter, RateLimit
+from threecommas_async.limiter import Limiter
+from threecommas_async.limits import RateLimit
 from threecommas_async.models.decoding import PageDecoder
 from threecommas_async.retry import RetryPolicy
 from threecommas_async.session import Session

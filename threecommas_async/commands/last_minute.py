@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Annotated, Final
 import msgspec
 
 from threecommas_async.commands.output import tell
-from threecommas_async.limits import GENERAL, Limiter, WindowState
+from threecommas_async.limiter import Limiter
+from threecommas_async.limits import GENERAL, WindowState
 
 if TYPE_CHECKING:
     from collections.abc import Generator

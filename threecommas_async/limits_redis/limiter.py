@@ -1,6 +1,6 @@
 """One request limit for all bots of an API key, in several processes and on several machines.
 
-The promise is that of `threecommas_async.limits`: no window of one period, measured at the API's server,
+The promise is that of `threecommas_async.limiter`: no window of one period, measured at the API's server,
 ever holds more requests than the limit. The places of the window are counted in a Redis (6.2 or newer) or
 Valkey, on its clock, by one script: nobody's wall clock matters. Needs the extra ``redis``.
 
