@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from threecommas_async import errors, signing
+from threecommas_async.arguments import is_number
 from threecommas_async.endpoints import BASE_URL
 from threecommas_async.guard import PREVIEWING, Guard
 from threecommas_async.limiter import Limiter
@@ -389,14 +390,10 @@ def _learn(book: AccountBook) -> Callable[[Endpoint[Any], object], None]:
     return lambda _, value: book.learn(value)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
 def _check_times(timeout: float, max_wait: float | None) -> None:
-    if not (_is_number(timeout) and math.isfinite(timeout) and timeout > 0):
+    if not (is_number(timeout) and math.isfinite(timeout) and timeout > 0):
         raise ValueError(f"timeout must be a positive number of seconds, not {timeout!r}")
-    if max_wait is not None and not (_is_number(max_wait) and max_wait >= 0):
+    if max_wait is not None and not (is_number(max_wait) and max_wait >= 0):
         raise ValueError(f"max_wait must be None or a number of seconds from 0, not {max_wait!r}")
 
 

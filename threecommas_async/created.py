@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
+from threecommas_async.arguments import check_aware
 from threecommas_async.endpoints import CREATE_SMART_TRADE, LIST_SMART_TRADES
 from threecommas_async.errors import OutcomeUnknownError, ThreeCommasError
 from threecommas_async.models.order import SmartTradeOrder
@@ -193,8 +194,7 @@ async def with_reference(
 ) -> tuple[SmartTrade, ...]:
     """Return the trades that carry a reference; see ``SmartTrades.find_reference``."""
     check_reference(reference)
-    if not isinstance(since, datetime) or since.utcoffset() is None:  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-        raise ValueError(f"since must be an aware datetime, such as datetime.now(UTC), not {since!r}")
+    check_aware("since", since)
     since -= CLOCKS_DIFFER
     return await _newest(
         session,

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
+from threecommas_async.arguments import is_number, is_whole
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-def _is_number(seconds: object) -> bool:
-    return isinstance(seconds, int | float) and not isinstance(seconds, bool) and math.isfinite(seconds)
+def _is_finite(seconds: object) -> bool:
+    return is_number(seconds) and math.isfinite(seconds)
 
 
 class RateLimit(Struct, frozen=True):
@@ -35,10 +37,10 @@ class RateLimit(Struct, frozen=True):
     lockout: float
 
     def __post_init__(self) -> None:
-        if isinstance(self.requests, bool) or not isinstance(self.requests, int) or self.requests < 1:  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+        if not is_whole(self.requests) or self.requests < 1:
             raise ValueError(f"requests must be a whole number of at least 1, not {self.requests!r}")
         for name, seconds in (("period", self.period), ("lockout", self.lockout)):
-            if not (_is_number(seconds) and seconds > 0):
+            if not (_is_finite(seconds) and seconds > 0):
                 raise ValueError(f"{name} must be a positive number of seconds, not {seconds!r}")
 
     def floor(self, calls: int) -> float:
@@ -108,7 +110,7 @@ class WindowState(Struct, frozen=True):
     def __post_init__(self) -> None:
         paused = 0.0 if self.paused is None else self.paused
         for name, seconds in (("paused", paused), *(("spent", each) for each in self.spent)):
-            if not (_is_number(seconds) and seconds >= 0):
+            if not (_is_finite(seconds) and seconds >= 0):
                 raise ValueError(f"{name} must be finite numbers of seconds from 0, not {seconds!r}")
         force_setattr(self, "spent", tuple(sorted(self.spent)))
 
@@ -118,7 +120,7 @@ class WindowState(Struct, frozen=True):
         Raises:
             ValueError: ``seconds`` is no finite number from 0.
         """
-        if not (_is_number(seconds) and seconds >= 0):
+        if not (_is_finite(seconds) and seconds >= 0):
             raise ValueError(f"seconds must be a finite number from 0, not {seconds!r}")
         return WindowState(
             spent=[left - seconds for left in self.spent if left > seconds],

@@ -15,6 +15,7 @@ import threecommas_async
 PACKAGE = Path(threecommas_async.__file__).parent
 LAYERS = (
     "models",
+    "arguments",
     "errors",
     "market_rules",
     "limits",

@@ -7,13 +7,15 @@ import reprlib
 import sys
 from typing import TYPE_CHECKING
 
+from threecommas_async.arguments import is_number
+
 if TYPE_CHECKING:
     from threecommas_async.batch.progress import OnProgress
 
 
 def is_duration(seconds: object) -> bool:
     """Whether it is a positive number of seconds; infinity is one."""
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float):
+    if not is_number(seconds):
         return False
     return 0 < seconds <= sys.float_info.max or seconds == math.inf
 

@@ -30,6 +30,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from threecommas_async.arguments import is_number
 from threecommas_async.errors import ClientStateError, LimitWaitError
 from threecommas_async.limits import GENERAL, LimitSnapshot, RateLimit
 from threecommas_async.limits_redis.permits import Permit, Permits
@@ -134,7 +135,7 @@ class SharedLimiter:
             if not isinstance(limit, RateLimit):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
                 raise ValueError(f"limit must be a RateLimit, not {limit!r}")
             self.limit: RateLimit = limit
-            if not (_is_number(share) and 0 < share <= 1):
+            if not (is_number(share) and 0 < share <= 1):
                 raise ValueError(f"share must be above 0 and at most 1, not {share!r}")
             size = int(limit.requests * share + _ROUNDING)
             if not size:
@@ -143,7 +144,7 @@ class SharedLimiter:
             if type(self._reserve) is not int or not 0 <= self._reserve < limit.requests:
                 raise ValueError(f"reserve must be 0 to {limit.requests - 1}, not {reserve!r}")
             self._margin = limit.period / 12 if margin is None else margin
-            if not (_is_number(self._margin) and 0 <= self._margin <= _LONGEST_MARGIN):
+            if not (is_number(self._margin) and 0 <= self._margin <= _LONGEST_MARGIN):
                 raise ValueError(f"margin must be 0 to {_LONGEST_MARGIN:g} seconds, not {margin!r}")
             self._share = Share(size, int(self._reserve * share))
             self._store = Store(url, self._tag, limit, self._reserve, self._margin)
@@ -234,7 +235,7 @@ class SharedLimiter:
         Raises:
             ValueError: ``seconds`` is not positive, or more than 31 days.
         """
-        if not (_is_number(seconds) and 0 < seconds <= _LONGEST_PAUSE):
+        if not (is_number(seconds) and 0 < seconds <= _LONGEST_PAUSE):
             raise ValueError(f"a pause must be a positive number of seconds up to 31 days, not {seconds!r}")
         self._paused_until = max(self._paused_until, self._now() + seconds)
         self._trial, self._proven = True, False
@@ -498,7 +499,3 @@ class SharedLimiter:
 
 def _closed() -> ClientStateError:
     return ClientStateError("the limiter is closed: nothing was sent")
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

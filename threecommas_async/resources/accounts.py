@@ -6,6 +6,7 @@ import copy
 from typing import TYPE_CHECKING, Self
 
 from threecommas_async import endpoints
+from threecommas_async.arguments import is_whole
 from threecommas_async.errors import NotFoundError
 from threecommas_async.guard import unknown_account
 from threecommas_async.walk import PAGE_SIZE, AccountWalk
@@ -62,8 +63,7 @@ class Accounts:
         Raises:
             ValueError: ``page`` or ``per_page`` is out of range; nothing was sent.
         """
-        numbers = all(isinstance(n, int) and not isinstance(n, bool) for n in (page, per_page))  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-        if not (numbers and page >= 1 and 1 <= per_page <= PAGE_SIZE):
+        if not (is_whole(page) and is_whole(per_page) and page >= 1 and 1 <= per_page <= PAGE_SIZE):
             raise ValueError(f"page must be at least 1 and per_page 1 to {PAGE_SIZE}: {page!r}, {per_page!r}")
         query = {"page": page, "per_page": per_page}
         found = await self._session.call(endpoints.LIST_ACCOUNTS, query=query)

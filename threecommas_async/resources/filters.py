@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Final, Literal, get_args
 
+from threecommas_async.arguments import check_aware, is_whole
 from threecommas_async.models.pair import is_pair
 from threecommas_async.walk import PAGE_SIZE
 
@@ -35,10 +35,10 @@ def list_query(*, from_: Any, **asked: Any) -> dict[str, Any]:
         ValueError: The API would refuse one of them, or take it for none.
     """
     page, per_page, account_id = asked["page"], asked["per_page"], asked["account_id"]
-    if not (_is_whole(page) and _is_whole(per_page) and page >= 1 and 1 <= per_page <= PAGE_SIZE):
+    if not (is_whole(page) and is_whole(per_page) and page >= 1 and 1 <= per_page <= PAGE_SIZE):
         raise ValueError(f"page must be at least 1 and per_page 1 to {PAGE_SIZE}: {page!r}, {per_page!r}")
     # No id and an empty text may filter nothing: a variable that is not set must not select all.
-    if account_id is not None and not (_is_whole(account_id) and account_id > 0):
+    if account_id is not None and not (is_whole(account_id) and account_id > 0):
         raise ValueError(f"account_id must be None or a positive whole number, not {account_id!r}")
     for name in ("pair", "base", "quote"):
         text = asked[name]
@@ -47,13 +47,9 @@ def list_query(*, from_: Any, **asked: Any) -> dict[str, Any]:
     if asked["pair"] is not None and not is_pair(asked["pair"]):
         raise ValueError(f"pair must be given as QUOTE_BASE, such as USDT_BTC, not {asked['pair']!r:.80}")
     for name, instant in (("from_", from_), ("to", asked["to"])):
-        if instant is not None and (not isinstance(instant, datetime) or instant.utcoffset() is None):
-            raise ValueError(f"{name} must be an aware datetime, such as datetime.now(UTC), not {instant!r}")
+        if instant is not None:
+            check_aware(name, instant)
     for name, allowed in _CHOICES.items():
         if asked[name] is not None and asked[name] not in get_args(allowed):
             raise ValueError(f"{name} must be one of {', '.join(get_args(allowed))}, not {asked[name]!r}")
     return asked | {"from": from_}
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

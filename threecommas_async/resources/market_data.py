@@ -6,6 +6,7 @@ import copy
 from typing import TYPE_CHECKING, Final, Literal, Self, TypeVar, get_args
 
 from threecommas_async import endpoints
+from threecommas_async.arguments import is_number
 from threecommas_async.shared_reads import SharedReads
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ class MarketData:
         return await self._read(row, max_age, market_code=market_code, pair=pair, **more)
 
     async def _read(self, row: Endpoint[T], max_age: float, **query: object) -> T:
-        if isinstance(max_age, bool) or not isinstance(max_age, int | float) or not max_age >= 0:  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
+        if not (is_number(max_age) and max_age >= 0):
             raise ValueError(f"max_age must be a number of seconds from 0, not {max_age!r}")
         session = self._session
         session.check_usable()
