@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from msgspec.structs import replace
 
 from threecommas_async.arguments import check_aware
-from threecommas_async.endpoints import CREATE_SMART_TRADE, LIST_SMART_TRADES
+from threecommas_async.endpoints import CREATE_SMART_TRADE, LIST_SMART_TRADES, PAGE_SIZE
 from threecommas_async.errors import OutcomeUnknownError, ThreeCommasError
 from threecommas_async.models.order import SmartTradeOrder
 from threecommas_async.models.reference import check_reference, marked, marker_in, note_of
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from threecommas_async.models.smart_trade import SmartTrade
     from threecommas_async.session import Session
 
-PAGE_SIZE: Final = 100
 MAX_PAGES: Final = 10
 CLOCKS_DIFFER: Final = timedelta(hours=1)
 """By how much the clock here may be ahead of the API's, which dates the trades."""

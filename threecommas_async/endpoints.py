@@ -31,6 +31,8 @@ T = TypeVar("T")
 
 BASE_URL: Final = "https://api.3commas.io/public/api"
 """Base URL of the API; its path is part of what is signed."""
+PAGE_SIZE: Final = 100
+"""The most elements that one page of a list can hold."""
 
 
 class Permission(StrEnum):

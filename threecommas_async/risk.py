@@ -18,7 +18,13 @@ from msgspec.structs import force_setattr
 
 from threecommas_async import errors
 from threecommas_async.deadline import loop_time
-from threecommas_async.endpoints import ADD_FUNDS, CREATE_SMART_TRADE, GET_SMART_TRADE, LIST_SMART_TRADES
+from threecommas_async.endpoints import (
+    ADD_FUNDS,
+    CREATE_SMART_TRADE,
+    GET_SMART_TRADE,
+    LIST_SMART_TRADES,
+    PAGE_SIZE,
+)
 from threecommas_async.models.order import FundsOrder, SmartTradeOrder
 from threecommas_async.models.order_groups import Number, exact
 from threecommas_async.models.smart_trade import SmartTrade
@@ -37,7 +43,6 @@ LOOK_AGAIN: Final = 5.0
 """Seconds after which they are counted anew where there would be too many."""
 SETTLED: Final = 120.0
 """Seconds after which a lost order shows in the list, or does not exist; see ``OutcomeUnknownError``."""
-_PAGE_SIZE: Final = 100
 # Whatever the caller's context is. No number of an order is longer, and no price that can be one.
 _EXACT: Final = Context(prec=1000, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[InvalidOperation])
 
@@ -347,7 +352,7 @@ class Rails:
             unreadable = 0
             # Oldest first, so that one that opens meanwhile moves no other to a page that has been read; and
             # from the last page that matters to the first, as one that ends moves others up.
-            for number in range(-(-most // _PAGE_SIZE), 0, -1):
+            for number in range(-(-most // PAGE_SIZE), 0, -1):
                 page = await read(LIST_SMART_TRADES, query=_ACTIVE | {"page": number})
                 ids |= {trade.id for trade in page}
                 unreadable += len(page.malformed)
@@ -361,7 +366,7 @@ _ACTIVE: Final = {
     "status": "active",
     "order_by": "created_at",
     "order_direction": "ASC",
-    "per_page": _PAGE_SIZE,
+    "per_page": PAGE_SIZE,
 }
 
 

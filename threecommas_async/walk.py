@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
+from threecommas_async.endpoints import PAGE_SIZE
 from threecommas_async.errors import ThreeCommasError
 from threecommas_async.models.account import ConnectedAccount
 from threecommas_async.models.smart_trade import SmartTrade
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
     from threecommas_async.models.decoding import Malformed, Page
 
-PAGE_SIZE: Final = 100
-"""The most elements that one page can hold."""
 MAX_PAGES: Final = 10_000
 """Pages after which a walk is given up."""
 MAX_PASSES: Final = 10

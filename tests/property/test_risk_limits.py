@@ -116,7 +116,7 @@ def test_no_hour_holds_more_than_its_bound_and_no_moment_more_open_trades(
 
     with pytest.MonkeyPatch.context() as patch:
         # Pages of one, so that the bound on open trades takes several.
-        patch.setattr(risk, "_PAGE_SIZE", 1)
+        patch.setattr(risk, "PAGE_SIZE", 1)
         patch.setitem(risk._ACTIVE, "per_page", 1)
         server = virtual_time.run(main())
     assert server.most_in_an_hour() <= PER_HOUR

@@ -13,6 +13,7 @@ from msgspec import Struct
 from threecommas_async.batch.items import check_iterable, each, read_item
 from threecommas_async.batch.options import is_duration
 from threecommas_async.batch.predicate import holds
+from threecommas_async.endpoints import PAGE_SIZE
 from threecommas_async.errors import (
     DecodeError,
     NotFoundError,
@@ -24,7 +25,7 @@ from threecommas_async.errors import (
 )
 from threecommas_async.models.smart_trade import SmartTrade
 from threecommas_async.models.text import counted
-from threecommas_async.walk import PAGE_SIZE, pages
+from threecommas_async.walk import pages
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable

@@ -6,10 +6,11 @@ import copy
 from typing import TYPE_CHECKING, Self
 
 from threecommas_async import endpoints
-from threecommas_async.arguments import is_whole
+from threecommas_async.endpoints import PAGE_SIZE
 from threecommas_async.errors import NotFoundError
 from threecommas_async.guard import unknown_account
-from threecommas_async.walk import PAGE_SIZE, AccountWalk
+from threecommas_async.resources.filters import check_page
+from threecommas_async.walk import AccountWalk
 
 if TYPE_CHECKING:
     from threecommas_async.models.account import (
@@ -63,8 +64,7 @@ class Accounts:
         Raises:
             ValueError: ``page`` or ``per_page`` is out of range; nothing was sent.
         """
-        if not (is_whole(page) and is_whole(per_page) and page >= 1 and 1 <= per_page <= PAGE_SIZE):
-            raise ValueError(f"page must be at least 1 and per_page 1 to {PAGE_SIZE}: {page!r}, {per_page!r}")
+        check_page(page, per_page)
         query = {"page": page, "per_page": per_page}
         found = await self._session.call(endpoints.LIST_ACCOUNTS, query=query)
         self._session.book.learn(found)

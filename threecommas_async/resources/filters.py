@@ -1,12 +1,12 @@
-"""What a list of SmartTrades is asked for: the page, the filters and the order."""
+"""What a list is asked for: its page, and of SmartTrades the filters and the order."""
 
 from __future__ import annotations
 
 from typing import Any, Final, Literal, get_args
 
 from threecommas_async.arguments import check_aware, is_whole
+from threecommas_async.endpoints import PAGE_SIZE
 from threecommas_async.models.pair import is_pair
-from threecommas_async.walk import PAGE_SIZE
 
 Kind = Literal["simple_buy", "simple_sell", "smart_trade", "smart_cover", "smart_buy", "smart_sell"]
 StatusFilter = Literal[
@@ -24,6 +24,16 @@ _CHOICES: Final = {
 }
 
 
+def check_page(page: object, per_page: object) -> None:
+    """Raise unless there can be such a page of a list.
+
+    Raises:
+        ValueError: There cannot.
+    """
+    if not (is_whole(page) and is_whole(per_page) and page >= 1 and 1 <= per_page <= PAGE_SIZE):
+        raise ValueError(f"page must be at least 1 and per_page 1 to {PAGE_SIZE}: {page!r}, {per_page!r}")
+
+
 def list_query(*, from_: Any, **asked: Any) -> dict[str, Any]:
     """Return the query of a list of SmartTrades.
 
@@ -34,9 +44,8 @@ def list_query(*, from_: Any, **asked: Any) -> dict[str, Any]:
     Raises:
         ValueError: The API would refuse one of them, or take it for none.
     """
-    page, per_page, account_id = asked["page"], asked["per_page"], asked["account_id"]
-    if not (is_whole(page) and is_whole(per_page) and page >= 1 and 1 <= per_page <= PAGE_SIZE):
-        raise ValueError(f"page must be at least 1 and per_page 1 to {PAGE_SIZE}: {page!r}, {per_page!r}")
+    check_page(asked["page"], asked["per_page"])
+    account_id = asked["account_id"]
     # No id and an empty text may filter nothing: a variable that is not set must not select all.
     if account_id is not None and not (is_whole(account_id) and account_id > 0):
         raise ValueError(f"account_id must be None or a positive whole number, not {account_id!r}")

@@ -6,13 +6,14 @@ import copy
 from typing import TYPE_CHECKING, Self
 
 from threecommas_async import created, endpoints
+from threecommas_async.endpoints import PAGE_SIZE
 from threecommas_async.models import rules
 from threecommas_async.models.order import FundsOrder, Note, SmartTradeOrder, SmartTradeUpdate
 from threecommas_async.models.order_groups import OrderValue, exact
 from threecommas_async.resources.filters import list_query
 from threecommas_async.resources.market_data import MarketData
 from threecommas_async.resources.order_rules import check_market_rules
-from threecommas_async.walk import PAGE_SIZE, SmartTradeWalk
+from threecommas_async.walk import SmartTradeWalk
 
 if TYPE_CHECKING:
     from datetime import datetime
