@@ -55,7 +55,8 @@ if TYPE_CHECKING:
     from threecommas_async.wire import PreparedRequest
 
 
-_SETTLED: Final = timedelta(minutes=2)
+SETTLED: Final = timedelta(minutes=2)
+"""After which time a lost order that is not found is taken for one that does not exist."""
 _TRADE_IN_PATH: Final = re.compile(r"/smart_trades/(\d+)")
 
 
@@ -274,7 +275,7 @@ class OutcomeUnknownError(TransportError):
         How long the API may be at work on a request whose sender has gone is not documented; gateways give up
         within a minute as a rule.
         """
-        return None if self.lost_at is None else self.lost_at + _SETTLED
+        return None if self.lost_at is None else self.lost_at + SETTLED
 
     @property
     def smart_trade_id(self) -> int | None:

@@ -41,8 +41,7 @@ LOOK_EVERY: Final = 60.0
 """Seconds after which the open trades are counted anew before a create."""
 LOOK_AGAIN: Final = 5.0
 """Seconds after which they are counted anew where there would be too many."""
-SETTLED: Final = 120.0
-"""Seconds after which a lost order shows in the list, or does not exist; see ``OutcomeUnknownError``."""
+_SETTLED: Final = errors.SETTLED.total_seconds()
 # Whatever the caller's context is. No number of an order is longer, and no price that can be one.
 _EXACT: Final = Context(prec=1000, Emax=MAX_EMAX, Emin=MIN_EMIN, traps=[InvalidOperation])
 
@@ -211,7 +210,7 @@ class Reservation(Struct, eq=False):
         """When it was carried out at the latest; None while that is open."""
         if self.ended is None:
             return None
-        return self.ended if self.trade_id is not None else self.ended + SETTLED
+        return self.ended if self.trade_id is not None else self.ended + _SETTLED
 
 
 class Rails:
