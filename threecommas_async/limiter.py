@@ -19,21 +19,28 @@ import asyncio
 import math
 from bisect import insort
 from collections import deque
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from aiolimiter import AsyncLimiter
 
 from threecommas_async.errors import LimitWaitError
-from threecommas_async.limits import GENERAL, LimitSnapshot, RateLimit, WindowState
+from threecommas_async.limits import (
+    GENERAL,
+    GRACE,
+    LATE,
+    LONGEST_PAUSE,
+    LimitSnapshot,
+    RateLimit,
+    WindowState,
+    check_pause,
+    date_of,
+    reserve_of,
+)
 
-_LATE: Final = 1 / 12
-"""Share of a period by which a request without an answer may be late: 5 s of a minute."""
 _PROBE: Final = 1.0
 """Seconds that an answer is expected to take while everybody waits for one."""
-_LONGEST_PAUSE: Final = 31 * 86400.0
-_GRACE: Final = 0.5
-"""Seconds by which a timer may fire late before a wait counts as longer than it was allowed to be."""
 
 
 class Limiter:
@@ -70,12 +77,8 @@ class Limiter:
     def __init__(
         self, limit: RateLimit = GENERAL, *, reserve: int | None = None, state: WindowState | None = None
     ) -> None:
-        if not isinstance(limit, RateLimit):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-            raise ValueError(f"limit must be a RateLimit, not {limit!r}")
+        self._reserve = reserve_of(limit, reserve)
         self.limit: RateLimit = limit
-        self._reserve = limit.requests // 10 if reserve is None else reserve
-        if type(self._reserve) is not int or not 0 <= self._reserve < limit.requests:
-            raise ValueError(f"reserve must be 0 to {limit.requests - 1}, not {reserve!r}")
         state = self._check(WindowState() if state is None else state)
         spent = state.spent[-limit.requests :]
         # When each slot that is not in flight is free; they come back in that order, the first at the left.
@@ -115,7 +118,7 @@ class Limiter:
         try:
             if (wait := self.expected_wait(is_exit=is_exit)) <= max_wait:
                 # A little grace, for a timer that fires late.
-                async with asyncio.timeout(max_wait + _GRACE):
+                async with asyncio.timeout(max_wait + GRACE):
                     await self._queue(is_exit)
                 return
         except TimeoutError:
@@ -152,8 +155,7 @@ class Limiter:
         Raises:
             ValueError: ``seconds`` is not positive, or more than 31 days.
         """
-        if not 0 < seconds <= _LONGEST_PAUSE:
-            raise ValueError(f"a pause must be a positive number of seconds up to 31 days, not {seconds!r}")
+        check_pause(seconds)
         until = self._now() + seconds
         self._paused_until = max(self._paused_until, until)
         self._probing, self._probe_is_out = True, False
@@ -175,10 +177,7 @@ class Limiter:
     def snapshot(self) -> LimitSnapshot:
         """Return how the limit is being used now."""
         now, here = self._now(), datetime.now(UTC)
-
-        def instant(at: float) -> datetime | None:
-            return here + timedelta(seconds=at - now) if at > now else None
-
+        instant = partial(date_of, now=now, here=here)
         free = sum(1 for free_at in self._free_at if free_at <= now)
         return LimitSnapshot(
             limit=self.limit,
@@ -217,14 +216,14 @@ class Limiter:
             raise ValueError(
                 f"a request leaves the window within {self._longest:g} s, not {state.spent[-1]!r}"
             )
-        if state.paused is not None and state.paused > _LONGEST_PAUSE:
+        if state.paused is not None and state.paused > LONGEST_PAUSE:
             raise ValueError(f"a pause ends within 31 days, not in {state.paused!r} s")
         return state
 
     @property
     def _longest(self) -> float:
         """Seconds for which a request is in the window whose answer has not come."""
-        return self.limit.period * (1 + _LATE)
+        return self.limit.period * (1 + LATE)
 
     async def _queue(self, is_exit: bool) -> None:
         self._waiting[is_exit] += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 
 from msgspec import Struct
@@ -67,6 +67,50 @@ PRO = RateLimit(requests=50, period=60.0, lockout=300.0)
 EXPERT = RateLimit(requests=120, period=60.0, lockout=300.0)
 """The Expert plan: 120 requests a minute, above the published limit (one client in production, 2025-11; not
 documented)."""
+
+RESERVED: Final = 10
+"""One in so many requests is for exits alone, unless a limiter is told otherwise."""
+LATE: Final = 1 / 12
+"""Share of a period by which a request without an answer may be late: 5 s of a minute."""
+GRACE: Final = 0.5
+"""Seconds by which a timer may fire late before a wait counts as longer than it was allowed to be."""
+LONGEST_PAUSE: Final = 31 * 86400.0
+"""Seconds of the longest pause that a limiter makes."""
+
+
+def reserve_of(limit: object, reserve: int | None) -> int:
+    """Return how many requests of a limit are for exits alone; without a number a tenth, rounded down.
+
+    Raises:
+        ValueError: It is no limit, or the reserve is negative or leaves nothing.
+    """
+    if not isinstance(limit, RateLimit):
+        raise ValueError(f"limit must be a RateLimit, not {limit!r}")
+    kept = limit.requests // RESERVED if reserve is None else reserve
+    if type(kept) is not int or not 0 <= kept < limit.requests:
+        raise ValueError(f"reserve must be 0 to {limit.requests - 1}, not {reserve!r}")
+    return kept
+
+
+def check_pause(seconds: object) -> None:
+    """Raise unless a limiter can make a pause of this length.
+
+    Raises:
+        ValueError: It cannot.
+    """
+    if not (is_number(seconds) and 0 < seconds <= LONGEST_PAUSE):
+        raise ValueError(f"a pause must be a positive number of seconds up to 31 days, not {seconds!r}")
+
+
+def date_of(at: float, *, now: float, here: datetime) -> datetime | None:
+    """Return the date of an instant of a limiter's clock that is still to come; None of any other.
+
+    Args:
+        at: The instant.
+        now: The present instant of that clock.
+        here: Its date.
+    """
+    return here + timedelta(seconds=at - now) if at > now else None
 
 
 class LimitSnapshot(Struct, frozen=True):

@@ -23,6 +23,7 @@ from threecommas_async.errors import (
     TransportError,
     WaitTimeoutError,
 )
+from threecommas_async.limits import RESERVED
 from threecommas_async.models.smart_trade import SmartTrade
 from threecommas_async.models.text import counted
 from threecommas_async.walk import pages
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from threecommas_async.limits import RateLimit
     from threecommas_async.models.decoding import Page
 
-_SHARE: Final = 0.45
+_SHARE: Final = (1 - 1 / RESERVED) / 2
 """Share of the request limit that polling may take: half of what is not reserved for exits."""
 
 

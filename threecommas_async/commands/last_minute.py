@@ -20,12 +20,12 @@ import msgspec
 
 from threecommas_async.commands.output import tell
 from threecommas_async.limiter import Limiter
-from threecommas_async.limits import GENERAL, WindowState
+from threecommas_async.limits import GENERAL, LATE, WindowState
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-LONGEST: Final = GENERAL.period * 13 / 12
+LONGEST: Final = GENERAL.period * (1 + LATE)
 """Seconds that a full window makes a request wait at most."""
 _LONGEST_PAUSE: Final = 86400.0
 """Seconds: an answer that names a later end of a lock-out is not believed."""

@@ -27,12 +27,22 @@ import math
 from collections import OrderedDict
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from threecommas_async.arguments import is_number
 from threecommas_async.errors import ClientStateError, LimitWaitError
-from threecommas_async.limits import GENERAL, LimitSnapshot, RateLimit
+from threecommas_async.limits import (
+    GENERAL,
+    GRACE,
+    LATE,
+    LimitSnapshot,
+    RateLimit,
+    check_pause,
+    date_of,
+    reserve_of,
+)
 from threecommas_async.limits_redis.permits import Permit, Permits
 from threecommas_async.limits_redis.share import Share
 from threecommas_async.limits_redis.store import VISIT_TIMEOUT, Answer, Store, Visit
@@ -44,14 +54,11 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("threecommas_async.limits")
 
-_GRACE: Final = 0.5
-"""Seconds by which a timer may fire late before a wait counts as longer than it was allowed to be."""
 _PROBE: Final = 1.0
 """Seconds between two attempts to reach a store that is gone."""
 _ROLL_CALL: Final = 2.0
 """Seconds in which every process that sent without the store has found it again."""
 _LONGEST_MARGIN: Final = 3600.0
-_LONGEST_PAUSE: Final = 31 * 86400.0
 _MARKS: Final = 10
 """Answers that are worth a visit of their own."""
 _ROUNDING: Final = 1e-9
@@ -132,18 +139,14 @@ class SharedLimiter:
             self._tag = hashlib.sha256(str(api_key).encode()).hexdigest()[:32]
             if not has_key:
                 raise ValueError("api_key must be a text that is not empty")
-            if not isinstance(limit, RateLimit):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
-                raise ValueError(f"limit must be a RateLimit, not {limit!r}")
+            self._reserve = reserve_of(limit, reserve)
             self.limit: RateLimit = limit
             if not (is_number(share) and 0 < share <= 1):
                 raise ValueError(f"share must be above 0 and at most 1, not {share!r}")
             size = int(limit.requests * share + _ROUNDING)
             if not size:
                 raise ValueError(f"share must be one request at least: {share!r} of {limit.requests} is none")
-            self._reserve = limit.requests // 10 if reserve is None else reserve
-            if type(self._reserve) is not int or not 0 <= self._reserve < limit.requests:
-                raise ValueError(f"reserve must be 0 to {limit.requests - 1}, not {reserve!r}")
-            self._margin = limit.period / 12 if margin is None else margin
+            self._margin = limit.period * LATE if margin is None else margin
             if not (is_number(self._margin) and 0 <= self._margin <= _LONGEST_MARGIN):
                 raise ValueError(f"margin must be 0 to {_LONGEST_MARGIN:g} seconds, not {margin!r}")
             self._share = Share(size, int(self._reserve * share))
@@ -195,7 +198,7 @@ class SharedLimiter:
         queue.waiters[waiter] = until
         self._wake.set()
         try:
-            async with asyncio.timeout(None if max_wait is None else max_wait + _GRACE):
+            async with asyncio.timeout(None if max_wait is None else max_wait + GRACE):
                 await waiter
         except BaseException as stop:
             queue.waiters.pop(waiter, None)
@@ -235,8 +238,7 @@ class SharedLimiter:
         Raises:
             ValueError: ``seconds`` is not positive, or more than 31 days.
         """
-        if not (is_number(seconds) and 0 < seconds <= _LONGEST_PAUSE):
-            raise ValueError(f"a pause must be a positive number of seconds up to 31 days, not {seconds!r}")
+        check_pause(seconds)
         self._paused_until = max(self._paused_until, self._now() + seconds)
         self._trial, self._proven = True, False
         self._pause_is_told = False
@@ -252,10 +254,7 @@ class SharedLimiter:
     def snapshot(self) -> LimitSnapshot:
         """Return how the limit is being used, as far as this process knows."""
         now, here = self._now(), datetime.now(UTC)
-
-        def instant(at: float) -> datetime | None:
-            return here + timedelta(seconds=at - now) if at > now else None
-
+        instant = partial(date_of, now=now, here=here)
         opens = self._opens(now, is_exit=True, ahead=0)
         size, used, reserve = self.limit.requests, self._used, self._reserve
         if self._away:
@@ -401,7 +400,7 @@ class SharedLimiter:
                 continue
             for place, (waiter, until) in enumerate([*queue.waiters.items()]):
                 opens = self._opens(now, is_exit=is_exit, ahead=place)
-                if opens - _GRACE > until and not waiter.done():
+                if opens - GRACE > until and not waiter.done():
                     del queue.waiters[waiter]
                     waiter.set_exception(self._too_far(opens - now))
 
