@@ -277,9 +277,8 @@ class Batch(AsyncIterator[Outcome]):
         try:
             while (item := await self._next()) is not None:
                 if len(self._workers) < self._concurrency:
-                    loop.call_soon(
-                        self._hire
-                    )  # Not here, where tasks that are eager would begin within another.
+                    # Not here, where tasks that are eager would begin within another.
+                    loop.call_soon(self._hire)
                 self._outcomes.append(item)
                 number = len(self._outcomes)
                 await self._take(number - 1, item)

@@ -153,19 +153,21 @@ class Store:
             for number, free_at in visit.free_at.items()
             for text in (f"{self._me}:{number}", str(self._on_store_clock(free_at)))
         )
+        # In the order of the script's ARGV.
         numbers = (
-            *(
-                self._epoch,
-                self._visits,
-                limit,
-                reserve,
-                period,
-                margin,
-                visit.first,
-                visit.exits,
-                visit.reads,
-            ),
-            *(_micros(visit.pause), _micros(visit.silence), int(visit.proven), kept),
+            self._epoch,
+            self._visits,
+            limit,
+            reserve,
+            period,
+            margin,
+            visit.first,
+            visit.exits,
+            visit.reads,
+            _micros(visit.pause),
+            _micros(visit.silence),
+            int(visit.proven),
+            kept,
         )
         answer = await self._in_time(self._call((*self._keys, self._me, *map(str, numbers), *marks)))
         if not (0 <= answer[3] <= visit.exits and 0 <= answer[5] <= visit.reads):
