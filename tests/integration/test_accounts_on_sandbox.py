@@ -18,6 +18,7 @@ from threecommas_async import (
     SmartTradeOrder,
     ThreeCommas,
 )
+from threecommas_async.resources.order_rules import known_account
 from threecommas_async.sandbox import (
     FOREIGN_ACCOUNT,
     FUTURES_ACCOUNT,
@@ -111,10 +112,10 @@ async def test_somebody_elses_account_is_not_found(client: ThreeCommas) -> None:
 
 
 async def test_a_closed_client_knows_no_account_any_more(client: ThreeCommas) -> None:
-    assert (await client.accounts.known(PAPER)).id == PAPER
+    assert (await known_account(client._session, PAPER)).id == PAPER
     await client.aclose()
     with pytest.raises(ClientStateError):
-        await client.accounts.known(PAPER)
+        await known_account(client._session, PAPER)
 
 
 async def test_a_key_needs_the_permissions_of_the_calls(sandbox: Sandbox) -> None:

@@ -28,6 +28,7 @@ from threecommas_async import (
     ThreeCommas,
     Verdict,
 )
+from threecommas_async.resources.order_rules import known_account
 from threecommas_async.sandbox import (
     FOREIGN_ACCOUNT,
     FUTURES_ACCOUNT,
@@ -166,11 +167,11 @@ async def test_an_unknown_account_and_one_without_smart_trades_are_refused_befor
         await client.smart_trades.create(order(FOREIGN_ACCOUNT.id))
     assert (unknown.value.account_id, unknown.value.reason) == (FOREIGN_ACCOUNT.id, "unknown")
     with pytest.raises(AccountError):
-        await client.accounts.known(FOREIGN_ACCOUNT.id)
+        await known_account(client._session, FOREIGN_ACCOUNT.id)
     async with ThreeCommas(**sandbox.credentials(mode="real")) as real:
-        assert (await real.accounts.known(WALLET_ACCOUNT.id)).smart_trading_supported is False
+        assert (await known_account(real._session, WALLET_ACCOUNT.id)).smart_trading_supported is False
         before = sandbox.requests
-        await real.accounts.known(WALLET_ACCOUNT.id)
+        await known_account(real._session, WALLET_ACCOUNT.id)
         with pytest.raises(AccountError, match="takes no SmartTrades") as unable:
             await real.smart_trades.create(order(WALLET_ACCOUNT.id))
         assert unable.value.reason == "no_smart_trading"

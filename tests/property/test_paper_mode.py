@@ -25,6 +25,7 @@ from threecommas_async import OrderStopLoss, SmartTradeOrder, SmartTradeUpdate, 
 from threecommas_async.guard import Guard
 from threecommas_async.mode import AccountBook
 from threecommas_async.resources.accounts import Accounts
+from threecommas_async.resources.order_rules import known_account
 from threecommas_async.resources.smart_trades import SmartTrades
 from threecommas_async.wire import Failure, Response
 
@@ -174,7 +175,7 @@ CALLS: dict[str, Callable[[SmartTrades, Accounts, int], Awaitable[object]]] = {
     "get": lambda trades, _, n: trades.get(n),
     "list accounts": lambda _, accounts, n: accounts.list(page=n),
     "get account": lambda _, accounts, n: accounts.get(n),
-    "known account": lambda _, accounts, n: accounts.known(n),
+    "known account": lambda _, accounts, n: known_account(accounts._session, n),
 }
 WAITS: Final = (None, None, math.inf, math.inf, 0.5, 1.5)
 """Seconds after which a call is cancelled; None lets the next begin at once, infinity waits for its end."""

@@ -7,8 +7,6 @@ from typing import TYPE_CHECKING, Self
 
 from threecommas_async import endpoints
 from threecommas_async.endpoints import PAGE_SIZE
-from threecommas_async.errors import NotFoundError
-from threecommas_async.guard import unknown_account
 from threecommas_async.resources.filters import check_page
 from threecommas_async.walk import AccountWalk
 
@@ -90,23 +88,6 @@ class Accounts:
         account = await self._session.call(endpoints.GET_ACCOUNT, path={"account_id": account_id})
         self._session.book.learn(account)
         return account
-
-    async def known(self, account_id: int, /) -> ConnectedAccount:
-        """Return an account as this client has read it last; read it if it has not, once for all who ask.
-
-        Raises:
-            AccountError: No such account for this key.
-            ClientStateError: The client is closed, or belongs to another event loop.
-        """
-        session = self._session
-        session.check_usable()
-        record = session.book.record(account_id)
-        if record is not None:
-            return record
-        try:
-            return await session.book.look_up_account(account_id, session.call, session)
-        except NotFoundError as problem:
-            raise unknown_account(account_id) from problem
 
     async def active_entities(self, account_id: int, /) -> ActiveEntities:
         """Count what is at work on an account: SmartTrades, bots, deals, orders.

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from threecommas_async import errors
+from threecommas_async.guard import unknown_account
 from threecommas_async.market_rules import MarketRules
-from threecommas_async.resources.accounts import Accounts
 
 if TYPE_CHECKING:
+    from threecommas_async.models.account import ConnectedAccount
     from threecommas_async.models.order import SmartTradeOrder
     from threecommas_async.resources.market_data import MarketData
     from threecommas_async.session import Session
@@ -57,8 +58,25 @@ async def check_market_rules(session: Session, market_data: MarketData, order: S
         )
 
 
+async def known_account(session: Session, account_id: int) -> ConnectedAccount:
+    """Return an account as the client has read it last; read it if it has not, once for all who ask.
+
+    Raises:
+        AccountError: No such account for this key.
+        ClientStateError: The client is closed, or belongs to another event loop.
+    """
+    session.check_usable()
+    record = session.book.record(account_id)
+    if record is not None:
+        return record
+    try:
+        return await session.book.look_up_account(account_id, session.call, session)
+    except errors.NotFoundError as problem:
+        raise unknown_account(account_id) from problem
+
+
 async def _market_code(session: Session, account_id: int) -> str:
-    account = await Accounts(session).known(account_id)
+    account = await known_account(session, account_id)
     session.book.check_smart_trading(account_id)
     if not account.market_code:
         raise errors.MarketRulesError(f"the API does not say which market account {account_id} is of")
