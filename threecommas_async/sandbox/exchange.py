@@ -1,4 +1,4 @@
-"""The exchange: accounts, SmartTrades, and every call of the API on them.
+"""The exchange: its accounts, and the calls of the API on SmartTrades and market data.
 
 It has no clock and does no I/O: every operation is told the instant at which it happens, in seconds on
 any clock that only grows.
