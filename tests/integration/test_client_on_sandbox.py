@@ -101,7 +101,7 @@ async def test_both_kinds_of_key_can_create_read_and_close(kind: Literal["hmac",
         assert step_id
         closed = await client.smart_trades.close_trade_by_market(trade.id, step_id)
         assert closed.take_profit.steps[0].status.code == "panic_sell_pending"
-        assert [entry.action for entry in sandbox.ledger] == ["create", "close_trade"]
+        assert [entry.action for entry in sandbox.ledger] == ["create", "close_trade_by_market"]
 
 
 async def test_a_walk_brings_every_trade_once_in_the_order_of_creation() -> None:

@@ -290,7 +290,11 @@ async def test_each_call_of_the_table_answers_with_its_documented_status(
         assert (status, trade["status"]["type"]) == (201, "waiting_targets")
         status, listed, _ = await caller.send("GET", TRADES)
         assert (status, [item["status"]["type"] for item in listed]) == (200, ["finished"])
-        assert [entry.action for entry in sandbox.ledger] == ["create", "force_start", "close_trade"]
+        assert [entry.action for entry in sandbox.ledger] == [
+            "create",
+            "force_start",
+            "close_trade_by_market",
+        ]
 
 
 async def test_a_close_goes_its_way_in_scaled_time(session: aiohttp.ClientSession) -> None:

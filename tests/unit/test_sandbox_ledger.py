@@ -38,7 +38,7 @@ def test_the_ledger_has_one_entry_for_each_accepted_order() -> None:
     assert exchange.ledger == [
         entry(0.0, "create", "buy", "100"),
         entry(2.0, "force_start", "buy", "100"),
-        entry(9.0, "close_trade", "sell", "99", step),
+        entry(9.0, "close_trade_by_market", "sell", "99", step),
         entry(9.5, "close_by_market", "sell", "99.9"),
     ]
 

@@ -335,7 +335,8 @@ class Exchange:
             raise wrong_state("Close by market")
         step.turn(StatusCode.PANIC_SELL_PENDING, now)
         trade.updated_at = now
-        return self._accept(now, "close_trade", trade, step, side=step.side, units=step.units or Decimal(0))
+        units = step.units or Decimal(0)
+        return self._accept(now, "close_trade_by_market", trade, step, side=step.side, units=units)
 
     def cancel_trade(self, now: float, id: int, trade_id: int) -> Json:
         """Accept the order to take one target, the stop, added or reduced funds away.

@@ -18,7 +18,7 @@ Action: TypeAlias = Literal[
     "set_note",
     "force_start",
     "force_process",
-    "close_trade",
+    "close_trade_by_market",
     "cancel_trade",
 ]
 """What can be ordered."""
@@ -34,7 +34,7 @@ class LedgerEntry:
     Args:
         at: Instant of acceptance, in seconds since the sandbox was made, each of them ``time_scale``
             simulated ones.
-        action: What was ordered: the name of the call, ``close_trade`` for ``close_trade_by_market``.
+        action: What was ordered: the name of the call.
         smart_trade_id: The SmartTrade.
         trade_id: The single trade that it is about; None for orders on the whole SmartTrade.
         account_id: Account it is on.
