@@ -4,6 +4,7 @@ from threecommas_async.attempt import Attempt
 from threecommas_async.batch import Batch, BatchReport, Outcome, Totals, Verdict
 from threecommas_async.batch.closing import OnUnfilled
 from threecommas_async.batch.items import ClosingOrder, IdsOrTrades
+from threecommas_async.batch.predicate import Predicate
 from threecommas_async.batch.progress import OnProgress
 from threecommas_async.client import Mode, ThreeCommas
 from threecommas_async.endpoints import Endpoint, Permission, Replay
@@ -64,6 +65,7 @@ from threecommas_async.models.market import (
 )
 from threecommas_async.models.order import FundsOrder, SmartTradeOrder, SmartTradeUpdate, UpdatePosition
 from threecommas_async.models.order_groups import (
+    Number,
     OrderConditional,
     OrderLeverage,
     OrderPosition,
@@ -110,10 +112,11 @@ from threecommas_async.models.trade import ReduceFundsInfo, Trade
 from threecommas_async.models.violation import RoundedNumber, RoundedOrder, Violation
 from threecommas_async.recording import Exchange
 from threecommas_async.resources.accounts import Accounts
+from threecommas_async.resources.filters import Kind, OrderBy, OrderDirection, StatusFilter
 from threecommas_async.resources.market_data import MarketData
 from threecommas_async.resources.smart_trades import SmartTrades
 from threecommas_async.risk import RiskLimits
-from threecommas_async.signing import HmacCredentials, RsaCredentials
+from threecommas_async.signing import HmacCredentials, JsonPayload, RsaCredentials
 from threecommas_async.walk import AccountWalk, SmartTradeWalk
 from threecommas_async.wire import PreparedRequest, Response
 
@@ -154,6 +157,8 @@ __all__ = [
     "HmacCredentials",
     "IdsOrTrades",
     "InvalidRequestError",
+    "JsonPayload",
+    "Kind",
     "Leverage",
     "LeverageBounds",
     "LeverageData",
@@ -173,9 +178,12 @@ __all__ = [
     "ModeMismatchError",
     "NotFoundError",
     "NotSentError",
+    "Number",
     "OnProgress",
     "OnUnfilled",
+    "OrderBy",
     "OrderConditional",
+    "OrderDirection",
     "OrderLeverage",
     "OrderPosition",
     "OrderStopLoss",
@@ -194,6 +202,7 @@ __all__ = [
     "PermissionDeniedError",
     "PlanLimitError",
     "Position",
+    "Predicate",
     "PreparedRequest",
     "Price",
     "Profit",
@@ -219,6 +228,7 @@ __all__ = [
     "SmartTrades",
     "Status",
     "StatusCode",
+    "StatusFilter",
     "StepActions",
     "StopLoss",
     "TakeProfit",

@@ -17,7 +17,20 @@ def test_everything_public_is_listed_and_everything_listed_is_there() -> None:
     assert set(threecommas_async.__all__) == visible
 
 
-ALIASES = {"ClosingOrder", "IdsOrTrades", "Mode", "OnProgress", "OnUnfilled"}
+ALIASES = {
+    "ClosingOrder",
+    "IdsOrTrades",
+    "JsonPayload",
+    "Kind",
+    "Mode",
+    "Number",
+    "OnProgress",
+    "OnUnfilled",
+    "OrderBy",
+    "OrderDirection",
+    "Predicate",
+    "StatusFilter",
+}
 """Types that cannot have a docstring; a text below them in the source is one to documentation tools."""
 
 

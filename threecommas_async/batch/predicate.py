@@ -9,6 +9,7 @@ from typing import Final, TypeAlias
 from threecommas_async.models.smart_trade import SmartTrade
 
 Predicate: TypeAlias = Callable[[SmartTrade], bool]
+"""Says whether a trade is meant: a plain function, no coroutine function."""
 
 _PLAIN: Final = "predicate must be a plain function of a SmartTrade: a coroutine is true whatever it returns"
 

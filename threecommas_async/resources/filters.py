@@ -9,12 +9,19 @@ from threecommas_async.endpoints import PAGE_SIZE
 from threecommas_async.models.pair import is_pair
 
 Kind = Literal["simple_buy", "simple_sell", "smart_trade", "smart_cover", "smart_buy", "smart_sell"]
+"""Kinds of SmartTrades; the constructors of `SmartTradeOrder` have their names."""
 StatusFilter = Literal[
     "all", "active", "finished", "successfully_finish", "successfully_finished", "cancelled", "failed"
 ]
-"""The fourth one is spelled both ways: the documentation changed after 2024-11 and no example settles it."""
+"""Which states: ``active`` has those that have not ended.
+
+``successfully_finish`` is spelled both ways: the documentation changed after 2024-11, and no example
+settles it.
+"""
 OrderDirection = Literal["ASC", "DESC"]
+"""Direction in which a list is sorted."""
 OrderBy = Literal["created_at", "updated_at", "closed_at", "status", "profit", "profit_percentage"]
+"""What a list is sorted by."""
 
 _CHOICES: Final = {
     "type": Kind,
