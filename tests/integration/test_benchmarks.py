@@ -119,7 +119,7 @@ async def over_py3cw(origin: str) -> AsyncGenerator[Any, None]:
 def library(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The name of a library, which is installed; what the benchmark sets in it is taken back."""
     name: str = request.param
-    pytest.importorskip(name, reason="the extra bench is not installed")
+    pytest.importorskip(name, reason="needs the extra bench")
     if name == "py3cw":
         monkeypatch.setattr("py3cw.request.API_URL", "")
     return name
