@@ -1,6 +1,6 @@
 """How closely the limiter follows the request limit, beside aiolimiter used as one would at first.
 
-Run: ``python -m benchmarks.limits`` (a minute). First N calls at once through each
+Run: ``python -m benchmarks.limits`` (half a minute). First N calls at once through each
 limiter, on a clock that jumps, against a server that counts arrivals in a strict sliding window of 100 a
 minute: the largest window, the calls refused with 429, and the time taken beside the floor of 60 s for each
 further hundred. Then what a permit costs in CPU that had to be waited for, in real time.
