@@ -1,10 +1,10 @@
 """What a batch of closes takes: time beside the floor of the limit, memory, and the loop's longest turn.
 
-Run: ``python -m benchmarks.batch`` (a minute and a half). The server is another process on loopback that
+Run: ``python -m benchmarks.batch`` (two minutes). The server is another process on loopback that
 answers each close with the documented answer. The limit is 100 requests in 3 s, a twentieth of the published
 one, for 100, 500 and 1 000 closes, and 10 000 with ``--long`` (five minutes more). Memory and turns of the
 loop are those of closes without a limit to wait for, the turns also of what costs no request. Turns are
-counted in CPU time of the thread: others on the machine do not count.
+counted in CPU time of the thread, since others on the machine are not to count, over several rounds of all.
 """
 
 from __future__ import annotations
@@ -14,25 +14,31 @@ import gc
 import sys
 import time
 import tracemalloc
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 
 from benchmarks.pages import FIRST_ID, close_answer
+from benchmarks.rounds import spread, take_turns
 from benchmarks.server import NEVER_REACHED, serving
 from benchmarks.tables import table
 from threecommas_async import RateLimit, SmartTrade, ThreeCommas
 from threecommas_async.models.status import Status, StatusCode
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine, Iterator
 
     from threecommas_async import BatchReport
+
+    Batch: TypeAlias = Coroutine[Any, Any, BatchReport]
 
 SIZES: Final = (100, 500, 1000)
 LONG: Final = 10_000
 UNPACED_SIZES: Final = (1000, 10_000)
 WARM_UP: Final = 100
+ROUNDS: Final = 7
+"""How often each batch is run whose turns are timed."""
 PACED: Final = ("closes", "floor, s", "elapsed, s", "÷ floor", "over the floor, ms", "without a limit, ms")
 MEMORY: Final = ("closes", "report, bytes a trade", "beside it at most, MB")
 TURNS: Final = ("batch", "trades", "longest turn, ms CPU")
@@ -85,28 +91,35 @@ async def memory(origin: str, count: int) -> tuple[object, ...]:
     return count, f"{(after - before) / len(report):.0f}", f"{(peak - after) / 1e6:.2f}"
 
 
-async def turns(origin: str, count: int) -> list[tuple[object, ...]]:
-    """Return the longest turns of the loop: of closes, and of what costs no request."""
+def turns(origin: str, count: int) -> Iterator[tuple[object, ...]]:
+    """Give the rows of the longest turns of the loop: of closes, and of what costs no request."""
     trade = msgspec.json.decode(close_answer(b"%d" % FIRST_ID), type=SmartTrade)
     ids = range(FIRST_ID, FIRST_ID + count)
     closing = [msgspec.structs.replace(trade, id=id) for id in ids]
     held = Status(basic_type=StatusCode.WAITING_TARGETS)
     open_trades = [msgspec.structs.replace(trade, id=id, status=held) for id in ids]
-    async with client_of(origin, NEVER_REACHED) as client:
-        close_many = client.smart_trades.close_many
-        await close(client, WARM_UP)
-        return [
-            (name, count, f"{await longest_turn(batch) * 1000:.2f}")
-            for name, batch in (
-                ("closes", close(client, count)),
-                ("closes, cut short by a deadline", close_many(ids, deadline=0.05)),
-                ("trades that are closing already", close_many(closing)),
-                ("trades in a plan", close_many(open_trades, order="loss", dry_run=True)),
-            )
-        ]
+    batches: dict[str, Callable[[ThreeCommas], Batch]] = {
+        "closes": lambda client: close(client, count),
+        "closes, cut short by a deadline": lambda client: client.smart_trades.close_many(ids, deadline=0.05),
+        "trades that are closing already": lambda client: client.smart_trades.close_many(closing),
+        "trades in a plan": lambda client: client.smart_trades.close_many(
+            open_trades, order="loss", dry_run=True
+        ),
+    }
+
+    async def one(batch: Callable[[ThreeCommas], Batch]) -> float:
+        async with client_of(origin, NEVER_REACHED) as client:
+            await close(client, WARM_UP)
+            return await longest_turn(batch(client))
+
+    def side(name: str) -> float:
+        return asyncio.run(one(batches[name]))
+
+    for name, took in take_turns({name: partial(side, name) for name in batches}, rounds=ROUNDS).items():
+        yield name, count, f"{spread(seconds * 1000 for seconds in took):.2f}"
 
 
-async def longest_turn(batch: Coroutine[Any, Any, BatchReport]) -> float:
+async def longest_turn(batch: Batch) -> float:
     """Return the CPU seconds of the longest turn of the loop while a batch is at work."""
     longest = 0.0
     run: Any = asyncio.events.Handle._run  # noqa: SLF001 - there is no other way to time a turn
@@ -124,6 +137,7 @@ async def longest_turn(batch: Coroutine[Any, Any, BatchReport]) -> float:
         await asyncio.create_task(batch)
     finally:
         asyncio.events.Handle._run = run  # type: ignore[method-assign]  # noqa: SLF001
+        gc.unfreeze()
     return longest
 
 
@@ -131,7 +145,7 @@ def main() -> None:
     """Print the tables."""
     sizes = (*SIZES, LONG) if "--long" in sys.argv else SIZES
     with serving() as origin:
-        waits = [row for count in UNPACED_SIZES for row in asyncio.run(turns(origin, count))]
+        waits = [row for count in UNPACED_SIZES for row in turns(origin, count)]
         kept = [asyncio.run(memory(origin, count)) for count in UNPACED_SIZES]
         times = [asyncio.run(against_the_floor(origin, count)) for count in sizes]
     print(
@@ -143,7 +157,10 @@ def main() -> None:
     print(table(PACED, times, texts=0))
     print("\nWithout a limit to wait for: what a report keeps, and what the batch needs beside it.\n")
     print(table(MEMORY, kept, texts=0))
-    print("\nThe longest turn of the event loop: for as long as this, nothing else in the program runs.\n")
+    print(
+        "\nThe longest turn of the event loop: for as long as this, nothing else in the program runs. "
+        f"Medians of {ROUNDS} runs of each batch, with quartiles.\n"
+    )
     print(table(TURNS, waits))
 
 

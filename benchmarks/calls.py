@@ -42,11 +42,12 @@ HEADLINE_CALLS: Final = 320
 IN_FLIGHT: Final = (1, 16, 64)
 ROUNDS: Final = 30
 THREADS: Final = 16
+"""Threads of py3cw at most: one for each call in flight."""
 
 BY_HAND: Final = "by hand"
 CLIENT: Final = "this client"
 HTTPX: Final = "httpx, by hand"
-PY3CW: Final = f"py3cw, {THREADS} threads"
+PY3CW: Final = "py3cw"
 WAYS: Final[dict[str, Callable[[str], AbstractAsyncContextManager[Calls]]]] = {
     BY_HAND: over_aiohttp,
     CLIENT: this_client,
@@ -128,14 +129,18 @@ async def _round(call: Callable[[], Awaitable[object]], in_flight: int, calls: i
 
 
 class Threads:
-    """Threads that are kept between rounds, with a client of py3cw each."""
+    """Threads that are kept between rounds, with a client of py3cw each.
+
+    Args:
+        origin: Where the server is.
+    """
 
     def __init__(self, origin: str) -> None:
         self._clients = [Py3cw(origin) for _ in range(THREADS)]
         self._pool = ThreadPoolExecutor(THREADS)
 
-    def round(self, name: Name, calls: int) -> Usage:
-        """Make so many calls, one in each thread at a time."""
+    def round(self, name: Name, in_flight: int, calls: int) -> Usage:
+        """Make so many calls, so many at a time, each in a thread of its own."""
         turns = repeat(None, calls)
 
         def work(client: Py3cw) -> None:
@@ -144,13 +149,15 @@ class Threads:
                 call()
 
         watch = Stopwatch(calls)
-        for _ in self._pool.map(work, self._clients):
+        for _ in self._pool.map(work, self._clients[:in_flight]):
             pass
         return watch.stop()
 
     def close(self) -> None:
-        """End the threads."""
+        """End the threads, and close the clients."""
         self._pool.shutdown()
+        for client in self._clients:
+            client.close()
 
 
 def headline(origin: str) -> str:
@@ -172,13 +179,15 @@ def headline(origin: str) -> str:
     return table(("on asyncio", "in flight", "by hand, µs CPU", "this client, µs CPU", "÷ by hand"), [row])
 
 
-def compare(name: Name, in_flight: int, made: Mapping[str, Loop], threads: Threads) -> Iterator[Row]:
+def compare(name: Name, in_flight: int, made: Mapping[str, Loop], pool: Threads) -> Iterator[Row]:
     """Give the rows of one call at one concurrency: every way, on every event loop."""
+    threads = min(in_flight, THREADS)
+    py3cw = f"{PY3CW}, {threads} thread{'s' if threads > 1 else ''}"
     sides = {
         (way, kind): partial(loop.round, way, name, in_flight, CALLS[name][way])
         for kind, loop in made.items()
         for way in WAYS
-    } | {(PY3CW, ""): partial(threads.round, name, CALLS[name][PY3CW])}
+    } | {(py3cw, ""): partial(pool.round, name, threads, CALLS[name][PY3CW])}
     rounds = take_turns(sides, rounds=ROUNDS, warm_up=3)
     cpu = {side: [used.cpu for used in rounds[side]] for side in rounds}
     for (way, kind), used in rounds.items():
@@ -186,11 +195,11 @@ def compare(name: Name, in_flight: int, made: Mapping[str, Loop], threads: Threa
         yield (
             way,
             kind,
-            THREADS if way == PY3CW else in_flight,
+            in_flight if kind else threads,
             f"{spread(mine).median * 1e6:.0f}",
             f"{1 / spread(one.wall for one in used).median:.0f}",
             f"{ratio(mine, cpu[BY_HAND, kind or 'asyncio']):.2f}",
-            f"{ratio(cpu[PY3CW, ''], mine):.2f}",
+            f"{ratio(cpu[py3cw, ''], mine):.2f}",
         )
 
 
@@ -206,13 +215,13 @@ def print_comparisons(origin: str) -> None:
             kind: stack.enter_context(closing(Loop(factory, origin, WAYS)))
             for kind, factory in factories.items()
         }
-        threads = stack.enter_context(closing(Threads(origin)))
+        pool = stack.enter_context(closing(Threads(origin)))
         for name in CALLS:
             headings = (
                 *(f"`{name}`", "event loop", "in flight", "µs CPU a call", "calls/s"),
                 *("CPU ÷ floor", "calls per CPU second ÷ py3cw's"),
             )
-            rows = [row for count in IN_FLIGHT for row in compare(name, count, made, threads)]
+            rows = [row for count in IN_FLIGHT for row in compare(name, count, made, pool)]
             print(f"\n{table(headings, rows, texts=2)}")
 
 
@@ -228,9 +237,9 @@ def main() -> None:
             return
         print(
             f"\nEvery way, medians of {ROUNDS} interleaved rounds. A list is a page of {TRADES} SmartTrades. "
-            "The floor is the round by hand on the same event loop (of py3cw: on asyncio). py3cw has "
-            f"{THREADS} threads in every row, with a client each, and leaves the answer as dicts and texts; "
-            "the others decode it into `SmartTrade`, exact numbers and instants included."
+            "The floor is the round by hand on the same event loop (of py3cw: on asyncio). py3cw has a "
+            f"thread with a client for each call in flight, {THREADS} at most, and leaves the answer as "
+            "dicts and texts; the others decode it into `SmartTrade`, exact numbers and instants included."
         )
         print_comparisons(origin)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import importlib
+from abc import ABC, abstractmethod
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import aiohttp
 import msgspec
@@ -16,7 +17,7 @@ from benchmarks.server import NEVER_REACHED, TRADES
 from threecommas_async import SmartTrade, ThreeCommas
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Sequence
+    from collections.abc import AsyncGenerator, Sequence
 
     import httpx
 
@@ -46,12 +47,8 @@ def signed(path: str) -> dict[str, str]:
     return {"Apikey": KEY, "Signature": signature, "Forced-Mode": "real"}
 
 
-class OverAiohttp:
-    """Nothing but the libraries: sign, send, read, decode. The floor of what a call costs on asyncio."""
-
-    def __init__(self, session: aiohttp.ClientSession, origin: str) -> None:
-        self._session = session
-        self._origin = origin
+class ByHand(ABC):
+    """Nothing but the libraries: sign, send, read, decode."""
 
     async def close_by_market(self, id: int, /) -> SmartTrade:
         """Close a trade."""
@@ -60,6 +57,22 @@ class OverAiohttp:
     async def list(self) -> list[SmartTrade]:
         """Read a page."""
         return await self._send("GET", f"/public/api/v2/smart_trades?{LISTED}", MANY)
+
+    @abstractmethod
+    async def _send(self, method: str, path: str, decoder: msgspec.json.Decoder[T]) -> T: ...
+
+
+class OverAiohttp(ByHand):
+    """By hand over aiohttp: the floor of what a call costs on asyncio.
+
+    aiohttp names a content type in a POST without a body, and this package does not. The floor sends it:
+    ``skip_auto_headers``, aiohttp's way to leave it out, makes a call some 5 % dearer, and the request class
+    with which this package leaves it out makes none cheaper.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, origin: str) -> None:
+        self._session = session
+        self._origin = origin
 
     async def _send(self, method: str, path: str, decoder: msgspec.json.Decoder[T]) -> T:
         async with self._session.request(
@@ -70,19 +83,11 @@ class OverAiohttp:
             return decoder.decode(body)
 
 
-class OverHttpx:
-    """The same over httpx."""
+class OverHttpx(ByHand):
+    """By hand over httpx."""
 
     def __init__(self, client: httpx.AsyncClient) -> None:
         self._client = client
-
-    async def close_by_market(self, id: int, /) -> SmartTrade:
-        """Close a trade."""
-        return await self._send("POST", f"/public/api/v2/smart_trades/{id}/close_by_market", ONE)
-
-    async def list(self) -> list[SmartTrade]:
-        """Read a page."""
-        return await self._send("GET", f"/public/api/v2/smart_trades?{LISTED}", MANY)
 
     async def _send(self, method: str, path: str, decoder: msgspec.json.Decoder[T]) -> T:
         response = await self._client.request(method, path, headers=signed(path))
@@ -127,9 +132,7 @@ class Py3cw:
     def __init__(self, origin: str) -> None:
         module = importlib.import_module("py3cw.request")  # It has no types.
         vars(module)["API_URL"] = origin
-        self._request: Callable[..., tuple[dict[str, Any], Any]] = module.Py3CW(
-            key=KEY, secret=SECRET
-        ).request
+        self._client = module.Py3CW(key=KEY, secret=SECRET)
 
     def close_by_market(self, id: int, /) -> object:
         """Close a trade."""
@@ -139,8 +142,12 @@ class Py3cw:
         """Read a page."""
         return self._send(action="", payload={"page": 1, "per_page": TRADES, "status": "all"})
 
+    def close(self) -> None:
+        """Close its connections."""
+        self._client.session.close()
+
     def _send(self, **arguments: object) -> object:
-        error, answer = self._request(
+        error, answer = self._client.request(
             entity="smart_trades_v2", additional_headers={"Forced-Mode": "real"}, **arguments
         )
         if error:

@@ -1,21 +1,23 @@
 """How closely the limiter follows the request limit, beside aiolimiter used as one would at first.
 
-Run: ``python -m benchmarks.limits`` (ten seconds). First N calls at once through each
+Run: ``python -m benchmarks.limits`` (half a minute). First N calls at once through each
 limiter, on a clock that jumps, against a server that counts arrivals in a strict sliding window of 100 a
 minute: the largest window, the calls refused with 429, and the time taken beside the floor of 60 s for each
-further hundred. Then what a permit costs in CPU while many wait, in real time.
+further hundred. Then what a permit costs in CPU that had to be waited for, in real time.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import random
-import statistics
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from aiolimiter import AsyncLimiter
 
+from benchmarks.rounds import spread, take_turns
 from benchmarks.tables import table
 from tests import virtual_time
 from threecommas_async import Limiter, RateLimit
@@ -23,11 +25,13 @@ from threecommas_async.limits import GENERAL
 from threecommas_async.sandbox.window import Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 CALLS: Final = (50, 100, 250, 500, 1000)
 WAITERS: Final = (100, 1000, 10_000)
 ROUNDS: Final = 15
+SHORT: Final = RateLimit(requests=100, period=0.002, lockout=1.0)
+"""A limit for which nobody waits long: what is measured is the work."""
 
 
 class Permits(Protocol):
@@ -95,26 +99,43 @@ async def send(
     return window.worst_window(), window.counts[429] + window.counts[418], loop.time()
 
 
-async def take(waiters: int, limiter: Limiter | None) -> float:
-    """Return the CPU seconds in which so many tasks take a permit each."""
+async def take(waiters: int, *, asking: bool = True) -> float:
+    """Return the CPU seconds of so many tasks that ask for a permit each while all are taken.
+
+    Args:
+        waiters: How many.
+        asking: Whether they do ask; if not, it is what their tasks cost without it.
+    """
+    permits = Exits(SHORT)
+    for _ in range(SHORT.requests):
+        await permits.acquire()
 
     async def one() -> None:
-        if limiter is None:
-            await asyncio.sleep(0)
-        else:
-            await limiter.acquire()
-            limiter.release()
+        if asking:
+            await permits.acquire()
+            permits.release()
 
+    async def give_back() -> None:
+        for _ in range(SHORT.requests):
+            permits.release()
+
+    gc.collect()
     began = time.process_time()
-    await asyncio.gather(*(one() for _ in range(waiters)))
+    await asyncio.gather(*(one() for _ in range(waiters)), give_back())
     return time.process_time() - began
 
 
-async def cost(waiters: int) -> float:
-    """Return the microseconds of CPU of a permit, those of the task around it excluded."""
-    limit = RateLimit(requests=100, period=0.002, lockout=1.0)
-    rounds = [await take(waiters, Limiter(limit)) - await take(waiters, None) for _ in range(ROUNDS)]
-    return statistics.median(rounds) / waiters * 1e6
+def costs() -> Iterator[tuple[object, ...]]:
+    """Give the rows of what a permit costs, without the task that takes it."""
+    for waiters in WAITERS:
+        sides = {asking: partial(_taken, waiters, asking) for asking in (True, False)}
+        rounds = take_turns(sides, rounds=ROUNDS)
+        permits = (with_it - without for with_it, without in zip(rounds[True], rounds[False], strict=True))
+        yield waiters, f"{spread(seconds / waiters * 1e6 for seconds in permits):.2f}"
+
+
+def _taken(waiters: int, asking: bool) -> float:
+    return asyncio.run(take(waiters, asking=asking))
 
 
 def admitted(calls: int, make: Callable[[], Permits], draw: Callable[[random.Random], float]) -> str:
@@ -137,9 +158,11 @@ def main() -> None:
         "refused, and the time taken ÷ the floor (in seconds where the floor is 0).\n"
     )
     print(table(("latency", "N", *(f"`{name}`" for name in LIMITERS)), rows))
-    print("\nWhat a permit costs while others wait, in real time:\n")
-    costs = [(waiters, f"{asyncio.run(cost(waiters)):.2f}") for waiters in WAITERS]
-    print(table(("waiting", "a permit, µs CPU"), costs, texts=0))
+    print(
+        "\nWhat a permit costs that has to be waited for, in real time: all are taken when so many tasks ask "
+        f"for one. The tasks themselves do not count. Medians of {ROUNDS} rounds, with quartiles.\n"
+    )
+    print(table(("waiting", "a permit, µs CPU"), costs(), texts=0))
 
 
 if __name__ == "__main__":

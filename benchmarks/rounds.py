@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import statistics
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeVar
 
@@ -36,6 +38,15 @@ def spread(values: Iterable[float]) -> Spread:
 def ratio(these: Iterable[float], those: Iterable[float]) -> Spread:
     """Return the spread of the ratios round by round: what a slow moment does to both sides cancels out."""
     return spread(one / other for one, other in zip(these, those, strict=True))
+
+
+def cpu(work: Callable[[], object], times: int) -> float:
+    """Return the CPU seconds of doing it once, as the mean of so many times."""
+    gc.collect()  # What another side has left behind is not to be this side's garbage.
+    began = time.process_time()
+    for _ in range(times):
+        work()
+    return (time.process_time() - began) / times
 
 
 def take_turns(sides: Mapping[K, Callable[[], T]], *, rounds: int, warm_up: int = 1) -> dict[K, list[T]]:

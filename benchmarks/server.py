@@ -26,17 +26,26 @@ _ID: Final = b"@@@@@@@@@@"
 
 
 @contextmanager
+def without_proxies() -> Generator[None, None, None]:
+    """Keep the environment free of proxies while the block lasts: no client is to send to another machine."""
+    names = [name for name in os.environ if name.lower() in {"http_proxy", "all_proxy"}]
+    held = {name: os.environ.pop(name) for name in names}
+    try:
+        yield
+    finally:
+        os.environ.update(held)
+
+
+@contextmanager
 def serving() -> Generator[str, None, None]:
     """Run the server while the block lasts; gives its origin, such as ``http://127.0.0.1:40001``."""
-    for name in ("http_proxy", "all_proxy"):  # Whatever the client: nothing is to leave this machine.
-        os.environ.pop(name, None)
-        os.environ.pop(name.upper(), None)
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs,), daemon=True)
     process.start()
     theirs.close()  # So that a server that does not come up is an end of file.
     try:
-        yield f"http://127.0.0.1:{ours.recv()}"
+        with without_proxies():
+            yield f"http://127.0.0.1:{ours.recv()}"
     finally:
         process.terminate()
         process.join()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +14,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from benchmarks.pages import FIRST_ID
-from benchmarks.rounds import spread, take_turns
+from benchmarks.rounds import cpu, spread, take_turns
 from benchmarks.tables import table
 from threecommas_async.signing import HmacCredentials, RsaCredentials
 
@@ -40,14 +39,6 @@ def pem(bits: int) -> bytes:
 def by_hand() -> str:
     """Sign with the standard library alone."""
     return hmac.new(SECRET.encode(), TARGET.encode(), hashlib.sha256).hexdigest()
-
-
-def cpu(work: Callable[[], object], times: int) -> float:
-    """Return the CPU seconds of doing it once, as the mean of so many times."""
-    began = time.process_time()
-    for _ in range(times):
-        work()
-    return (time.process_time() - began) / times
 
 
 def measure() -> dict[str, tuple[str, str]]:

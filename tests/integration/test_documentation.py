@@ -136,11 +136,23 @@ async def test_the_code_of_a_page_runs_as_it_stands(
         assert (await run_pytest(tmp_path)).startswith(f"{tests} passed")
 
 
-LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#]*)(?:#([^)]*))?\)")
+CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+def anchors(text: str) -> set[str]:
+    """The anchors of the headings of a page, as GitHub and MyST make them."""
+    headings = HEADING.findall(CODE.sub("", text))
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def leads_somewhere(page: Path, target: str, anchor: str) -> bool:
+    path = page.parent / target if target else page
+    return path.exists() and (not anchor or anchor in anchors(path.read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("page", [str(path.relative_to(ROOT)) for path in PAGES])
 def test_the_links_of_a_page_lead_somewhere(page: str) -> None:
-    path = ROOT / page
-    targets = LINK.findall(path.read_text(encoding="utf-8"))
-    assert [target for target in targets if not (path.parent / target).exists()] == []
+    links = LINK.findall((ROOT / page).read_text(encoding="utf-8"))
+    assert [link for link in links if not leads_somewhere(ROOT / page, *link)] == []
