@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 project = "threecommas_async"
 author = "The threecommas_async maintainers"
-html_title = project
+html_title = "threecommas-async"  # A sidebar breaks it at the hyphen.
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
