@@ -6,6 +6,7 @@ import asyncio
 import json
 from datetime import timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import pytest
@@ -20,7 +21,9 @@ from threecommas_async.resources.smart_trades import SmartTrades
 from threecommas_async.wire import Failure, Response
 
 ORDER = SmartTradeOrder.simple_buy(account_id=5, pair="USDT_BTC", units="0.5", note="by my bot")
+TIMEOUT_408 = Response(408, {}, b'{"error":"timeout"}')
 GATEWAY_504 = Response(504, {}, b"")
+GATEWAY_524 = Response(524, {}, b"")
 LIMITED_20_S = Response(429, {"Retry-After": "20"}, b'{"error":"Rate limit exceeded"}')
 
 
@@ -42,7 +45,9 @@ class Exchange(Script):
         if request.method == "POST" and self._executes and self._executes.pop(0):
             self.add(now + self._late, note=json.loads(request.body)["note"])
         if request.method == "GET":
-            shown = [trade for since, trade in self.trades if since <= now]
+            query = parse_qs(urlsplit(request.target).query)
+            page, size = (int(query[name][0]) for name in ("page", "per_page"))
+            shown = [trade for since, trade in self.trades if since <= now][(page - 1) * size : page * size]
             failing = self.lists_fail > 0
             self.lists_fail -= failing
             self.answers["GET"] = [LOST] if failing else [Response(200, {}, json.dumps(shown).encode())]
@@ -65,6 +70,14 @@ class Exchange(Script):
     @property
     def methods(self) -> str:
         return " ".join(request.method for _, request in self.sent)
+
+    @property
+    def pages(self) -> list[str]:
+        return [
+            request.target.split("&page=")[1].split("&")[0]
+            for _, request in self.sent
+            if request.method == "GET"
+        ]
 
 
 CREATED = Response(201, {}, b'{"id":99,"status":{"basic_type":"created"}}')
@@ -238,7 +251,7 @@ def test_an_order_that_never_shows_is_sent_again_only_after_the_whole_settle_tim
     assert first.body == last.body
 
 
-@pytest.mark.parametrize("given_up", [SILENCE, GATEWAY_504])
+@pytest.mark.parametrize("given_up", [SILENCE, TIMEOUT_408, GATEWAY_504, GATEWAY_524])
 def test_an_order_that_the_api_may_still_be_at_work_on_is_not_sent_again(
     given_up: Response | Failure,
 ) -> None:
@@ -317,13 +330,36 @@ def test_a_list_that_cannot_be_read_in_full_proves_no_absence() -> None:
     assert "cannot be read" in error.__notes__[-1]
 
 
+def test_an_order_is_found_behind_a_page_of_newer_ones() -> None:
+    exchange = Exchange([LOST], executes=(True,))
+
+    async def main() -> int:
+        # By hand, between the order and the first look for it.
+        asyncio.get_running_loop().call_later(0.5, lambda: [exchange.add(0.5) for _ in range(150)])
+        return (await SmartTrades(new_session(exchange)).create(ORDER, reference="r-1")).id
+
+    assert virtual_time.run(main()) == 1
+    assert exchange.pages == ["1", "2"]
+
+
 def test_pages_are_read_until_they_are_older_than_the_order() -> None:
     exchange = Exchange([LOST, CREATED])
-    for number in range(250):
-        exchange.add(-4000 + number)
+    for number in range(400):
+        exchange.add(-3850 + number)
     assert create(exchange).id == 99
-    pages = [request.target.split("&page=")[1][0] for _, request in exchange.sent if request.method == "GET"]
-    assert pages == ["1", "1", "1"]
+    # 150 of them are not older than the hour by which clocks may differ.
+    assert exchange.pages == ["1", "2"] * 3
+
+
+def test_more_trades_since_the_order_than_are_read_prove_no_absence() -> None:
+    exchange = Exchange([LOST, CREATED])
+    for number in range(1001):
+        exchange.add(-3000 + number)
+    error = create(exchange, timeout=200)
+    assert type(error) is errors.OutcomeUnknownError
+    assert "more than 1000 SmartTrades of USDT_BTC" in error.__notes__[-1]
+    assert exchange.methods == "POST" + " GET" * 30
+    assert exchange.pages == [str(number) for number in range(1, 11)] * 3
 
 
 def test_a_refused_repetition_is_the_refusal() -> None:
