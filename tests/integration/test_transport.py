@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import socket
 import traceback
+from base64 import b64encode
 
 import aiohttp
 import pytest
@@ -15,6 +16,7 @@ from tests.raw_server import Act, RawServer, Received, answer, drop, raw, refuse
 from threecommas_async import (
     ClientStateError,
     DecodeError,
+    HmacCredentials,
     NotSentError,
     OutcomeUnknownError,
     ServerError,
@@ -135,6 +137,46 @@ async def test_an_untrusted_certificate_is_permanent_and_unsent() -> None:
     server.close()
     assert isinstance(outcome, Failure)
     assert (outcome.sent, outcome.permanent) == (False, True)
+
+
+@pytest.mark.parametrize("authority", ["", "me:hunter2@"], ids=["open", "with a password"])
+async def test_a_proxy_gets_the_whole_url_and_the_signature_of_the_path(authority: str) -> None:
+    with refused_port() as port:
+        async with (
+            RawServer() as proxy,
+            ThreeCommas(
+                "k",
+                "s",
+                base_url=f"http://127.0.0.1:{port}/public/api",
+                proxy=f"http://{authority}127.0.0.1:{proxy.port}",
+            ) as client,
+        ):
+            await client.smart_trades.get(7)  # A SAFE row, and one that takes a new connection.
+            await client.smart_trades.add_funds(7, units="1")
+    read, write = proxy.received
+    at = f"http://127.0.0.1:{port}/public/api/v2/smart_trades/7"
+    assert [read.request_line, write.request_line] == [
+        f"GET {at} HTTP/1.1",
+        f"POST {at}/add_funds HTTP/1.1",
+    ]
+    for received in proxy.received:
+        path = received.target.removeprefix(f"http://127.0.0.1:{port}")
+        assert received.headers["signature"] == HmacCredentials("k", "s").sign(path, received.body)
+        given = b64encode(authority.rstrip("@").encode()).decode()
+        assert received.headers.get("proxy-authorization", "Basic ") == f"Basic {given}"
+
+
+async def test_the_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    async with RawServer() as proxy, RawServer() as server:
+        for name in ("http_proxy", "HTTP_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        async with ThreeCommas("k", "s", base_url=server.base_url) as client:
+            await client.smart_trades.get(7)
+            await client.smart_trades.add_funds(7, units="1")
+    assert proxy.received == []
+    assert len(server.received) == 2
 
 
 @pytest.mark.parametrize(

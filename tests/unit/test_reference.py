@@ -333,9 +333,12 @@ def test_a_list_that_cannot_be_read_in_full_proves_no_absence() -> None:
 def test_an_order_is_found_behind_a_page_of_newer_ones() -> None:
     exchange = Exchange([LOST], executes=(True,))
 
+    def trade_by_hand() -> None:
+        for _ in range(150):
+            exchange.add(0.5)
+
     async def main() -> int:
-        # By hand, between the order and the first look for it.
-        asyncio.get_running_loop().call_later(0.5, lambda: [exchange.add(0.5) for _ in range(150)])
+        asyncio.get_running_loop().call_later(0.5, trade_by_hand)
         return (await SmartTrades(new_session(exchange)).create(ORDER, reference="r-1")).id
 
     assert virtual_time.run(main()) == 1
