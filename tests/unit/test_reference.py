@@ -447,12 +447,16 @@ def test_the_reference_of_a_cancelled_order_finds_it_the_next_time() -> None:
     exchange = Exchange([CREATED], executes=(True,))
 
     async def main() -> int:
-        trades = SmartTrades(new_session(exchange))
+        session = new_session(exchange)
+        trades = SmartTrades(session)
         task = asyncio.create_task(trades.create(ORDER, reference="r-1"))
         await asyncio.sleep(0.5)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        return (await trades.create(ORDER, reference="r-1")).id
+        assert [error.reference for error in session.in_flight_unknown] == ["r-1"]
+        found = await trades.create(ORDER, reference="r-1")
+        assert session.in_flight_unknown == ()  # It is known now what became of it.
+        return found.id
 
     assert virtual_time.run(main()) == 1
     assert exchange.methods == "POST GET"
