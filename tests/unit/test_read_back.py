@@ -223,18 +223,21 @@ def test_a_retry_budget_keeps_an_outage_from_being_amplified() -> None:
     async def main() -> list[int]:
         session = new_session(script)
 
-        async def attempts_of_a_call() -> int:
-            before = len(script.sent)
-            with suppress(errors.TransportError):
-                await session.call(endpoints.GET_SMART_TRADE, path={"id": 7})
-            return len(script.sent) - before
+        async def attempts_of_calls(count: int, answer: Response | Failure) -> list[int]:
+            script.answers["GET"] = [answer]
+            attempts: list[int] = []
+            for _ in range(count):
+                before = len(script.sent)
+                with suppress(errors.TransportError):
+                    await session.call(endpoints.GET_SMART_TRADE, path={"id": 7})
+                attempts.append(len(script.sent) - before)
+            return attempts
 
-        attempts = [await attempts_of_a_call() for _ in range(6)]
-        script.answers["GET"] = [OPEN]
-        for _ in range(10):
-            await attempts_of_a_call()
-        script.answers["GET"] = [LOST]
-        return [*attempts, await attempts_of_a_call()]
+        # No success is worth anything to a budget that is whole.
+        assert await attempts_of_calls(20, OPEN) == [1] * 20
+        during_the_outage = await attempts_of_calls(6, LOST)
+        await attempts_of_calls(10, OPEN)
+        return during_the_outage + await attempts_of_calls(1, LOST)
 
     assert virtual_time.run(main()) == [3, 3, 3, 3, 3, 1, 2]
 
