@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests import virtual_time
-from tests.scripted_api import LOST, Script, new_session
+from tests.scripted_api import LIMITED, LOST, Script, new_session
 from threecommas_async import LimitWaitError, NotSentError, endpoints
 from threecommas_async.client import MAX_WAIT, ThreeCommas
 from threecommas_async.limiter import Limiter
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 CLOSING = Response(201, {}, b'{"id":7,"status":{"basic_type":"panic_sell_pending"}}')
 OPEN = Response(200, {}, b'{"id":7,"status":{"basic_type":"waiting_targets"}}')
-LIMITED = Response(429, {}, b'{"error":"Rate limit exceeded"}')
 
 
 def test_only_closing_and_cancelling_are_exits() -> None:

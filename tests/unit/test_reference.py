@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from tests import virtual_time
-from tests.scripted_api import LOST, NOT_SENT, REFUSED_422, SILENCE, START, Script, new_session
+from tests.scripted_api import LOST, NOT_SENT, REFUSED_422, SILENCE, START, TIMEOUT_408, Script, new_session
 from threecommas_async import BatchReport, SmartTrade, SmartTradeOrder, Verdict, created, errors
 from threecommas_async.limiter import Limiter
 from threecommas_async.limits import RateLimit
@@ -21,7 +21,6 @@ from threecommas_async.resources.smart_trades import SmartTrades
 from threecommas_async.wire import Failure, Response
 
 ORDER = SmartTradeOrder.simple_buy(account_id=5, pair="USDT_BTC", units="0.5", note="by my bot")
-TIMEOUT_408 = Response(408, {}, b'{"error":"timeout"}')
 GATEWAY_504 = Response(504, {}, b"")
 GATEWAY_524 = Response(524, {}, b"")
 LIMITED_20_S = Response(429, {"Retry-After": "20"}, b'{"error":"Rate limit exceeded"}')
