@@ -18,7 +18,8 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from tests.processes import end_of, running
+from tests.fault_stage import until
+from tests.processes import PATIENCE, end_of, running
 from tests.valkey import Valkey, find_server, held_port
 from threecommas_async import Permission, ThreeCommas
 from threecommas_async.sandbox import Sandbox
@@ -54,9 +55,10 @@ async def run(*arguments: str, **environment: str) -> tuple[str, str]:
 
 async def line_with(text: str, process: Process) -> None:
     assert process.stdout is not None
-    async for line in process.stdout:
-        if text in line.decode():
-            return
+    async with asyncio.timeout(PATIENCE):
+        async for line in process.stdout:
+            if text in line.decode():
+                return
     pytest.fail(f"it ended before it printed {text!r}")
 
 
@@ -248,8 +250,7 @@ async def test_the_webhook_service_closes_a_pair_and_answers_the_report() -> Non
         assert sandbox.requests == 0
 
         first = asyncio.create_task(post(session, {"pair": "USDT_DOGE"}, BEARER))
-        while not sandbox.requests:
-            await asyncio.sleep(0.01)
+        await until(lambda: sandbox.requests)
         assert await post(session, {"pair": None}, BEARER) == (409, "a batch is running")
         status, report = await first
         assert (status, report["ok"], report["counts"]) == (200, True, {"closing": len(doges)})
@@ -260,12 +261,12 @@ async def test_the_webhook_service_closes_a_pair_and_answers_the_report() -> Non
 async def test_the_webhook_service_goes_on_when_the_caller_hangs_up() -> None:
     async with Sandbox(trades=20, latency=(0.1, 0.1)) as sandbox, webhook_service(sandbox) as session:
         caller = asyncio.create_task(post(session, {"pair": None}, BEARER))
-        while not sandbox.requests:
-            await asyncio.sleep(0.01)
+        await until(lambda: sandbox.requests)
         caller.cancel()
         await asyncio.wait([caller])
-        while (answer := await post(session, {"pair": None}, BEARER))[0] == 409:
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(PATIENCE):
+            while (answer := await post(session, {"pair": None}, BEARER))[0] == 409:
+                await asyncio.sleep(0.02)
         assert (answer[0], answer[1]["outcomes"]) == (200, [])
         assert sorted(ordered(sandbox)) == sorted(("close_by_market", id) for id in sandbox.exchange.trades)
 

@@ -14,7 +14,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.fault_stage import until
 from tests.processes import running
+from tests.raw_server import refused_port
 from tests.stopwatch import Stopwatch
 from tests.valkey import Valkey, find_server
 from threecommas_async.errors import ClientStateError, LimitWaitError
@@ -116,6 +118,7 @@ async def test_four_processes_keep_one_limit(store: Valkey) -> None:
 
 
 async def test_the_store_sees_no_key_and_nothing_stays_for_ever(store: Valkey, key: str) -> None:
+    store.command("FLUSHALL")
     limiter = SharedLimiter(store.url, key, share=1)
     await limiter.acquire()
     with pytest.raises(TimeoutError):
@@ -140,9 +143,7 @@ async def test_a_client_of_the_caller_is_used_and_not_closed(store: Valkey, key:
 
 async def told(limiter: SharedLimiter) -> None:
     """Wait until the store knows of a pause."""
-    async with asyncio.timeout(60):
-        while not limiter._pause_is_told:
-            await asyncio.sleep(0.001)
+    await until(lambda: limiter._pause_is_told)
 
 
 @pytest.mark.usefixtures("patience")
@@ -326,12 +327,7 @@ class Bots:
     async def send(self, requests: int) -> None:
         """Wait until so many more have arrived."""
         enough = len(self.arrivals) + requests
-        await self.until(lambda: len(self.arrivals) >= enough)
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(60):
-            while not condition():
-                await asyncio.sleep(0.01)
+        await until(lambda: len(self.arrivals) >= enough)
 
     async def stop(self) -> None:
         self.watch.stop()
@@ -360,14 +356,14 @@ async def lose_the_store(
 ) -> Bots:
     async with bots(directory) as (working, server):
         await asyncio.to_thread(lose, server)
-        await working.until(lambda: len(working.alone) > SHARES)
+        await until(lambda: len(working.alone) > SHARES)
         await asyncio.to_thread(bring_back, server)
         back = working.watch.elapsed
-        await working.until(lambda: working.are_together)
+        await until(lambda: working.are_together)
         assert working.watch.elapsed - back < 5
         # In the end they have the whole limit again.
         together = len(working.arrivals)
-        await working.until(lambda: worst_window(working.arrivals[together:], LIMIT.period) > SHARES)
+        await until(lambda: worst_window(working.arrivals[together:], LIMIT.period) > SHARES)
     return working
 
 
@@ -438,16 +434,17 @@ async def test_a_cancelled_visit_ends_its_task(store: Valkey, key: str) -> None:
 
 async def test_a_share_that_is_all_in_flight_goes_on_by_itself(key: str) -> None:
     """Few calls that wait, and none that comes later."""
-    limiter = SharedLimiter("redis://127.0.0.1:1", key, limit=RateLimit(10, 0.3, 5), share=0.5)
+    with refused_port() as port:
+        limiter = SharedLimiter(f"redis://127.0.0.1:{port}", key, limit=RateLimit(10, 0.3, 5), share=0.5)
 
-    async def call() -> None:
-        await limiter.acquire()
-        await asyncio.sleep(0.02)
-        limiter.release()
+        async def call() -> None:
+            await limiter.acquire()
+            await asyncio.sleep(0.02)
+            limiter.release()
 
-    async with asyncio.timeout(60):
-        await asyncio.gather(*(call() for _ in range(8)))
-    await limiter.close()
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(call() for _ in range(8)))
+        await limiter.close()
 
 
 async def test_a_call_that_meets_a_close_does_not_wait_for_ever(store: Valkey, key: str) -> None:
