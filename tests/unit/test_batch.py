@@ -923,24 +923,6 @@ def test_however_often_it_is_cancelled_every_trade_has_a_verdict() -> None:
     assert [outcome.id for outcome in report] == list(range(1, 31))
 
 
-def test_a_batch_that_is_cancelled_before_it_began_has_a_report() -> None:
-    async def trades() -> AsyncIterator[SmartTrade]:
-        yield trade(1)
-        await asyncio.sleep(100)
-
-    async def main() -> BatchReport | None:
-        task = asyncio.create_task(batch_of(Exchange({}), trades(), order="loss").run())
-        await asyncio.sleep(1)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError) as caught:
-            await task
-        return BatchReport.of(caught.value)
-
-    report = virtual_time.run(main())
-    assert report is not None
-    assert len(report) == 0
-
-
 @pytest.mark.parametrize("count", [3, 250])
 def test_whoever_was_cancelled_before_closes_nothing(count: int) -> None:
     """Such as by Ctrl-C, while the caller computed: the cancellation is raised where he next waits."""

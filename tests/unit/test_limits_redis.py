@@ -6,7 +6,6 @@ import asyncio
 import logging
 import math
 import random
-import subprocess
 import sys
 import traceback
 from bisect import bisect_left
@@ -570,8 +569,3 @@ def test_the_key_is_in_no_repr_and_not_kept() -> None:
     kept += [repr(getattr(limiter._store, name)) for name in limiter._store.__slots__]
     assert "the-key" not in "".join(kept)
     assert "password" not in repr(limiter)
-
-
-def test_importing_the_package_does_not_import_redis() -> None:
-    code = "import sys, threecommas_async; sys.exit('redis' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

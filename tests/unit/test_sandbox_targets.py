@@ -148,19 +148,17 @@ def test_breakeven_waits_until_the_market_is_on_the_winning_side() -> None:
     assert status_of(exchange, 13.0, smart_id) == "stop_loss_in_progress"
 
 
-@pytest.mark.parametrize(
-    ("units", "small"), [("15", {0: ["is too small"]}), ("100", None)], ids=["0.7 lots", "5 lots"]
-)
-def test_a_target_of_less_than_one_lot_is_refused(units: str, small: dict[int, list[str]] | None) -> None:
-    parameters = order(units=units, targets=[target("0.12", "5"), target("0.2", "95")])
-    if small is None:
-        Exchange().create(0.0, parameters)
-        return
-    status, body = refusal(lambda: Exchange().create(0.0, parameters))
+def test_a_target_of_less_than_one_lot_is_refused() -> None:
+    targets = [target("0.12", "5"), target("0.2", "95")]
+    status, body = refusal(lambda: Exchange().create(0.0, order(units="15", targets=targets)))  # 0.7 lots
     assert (status, body["error"]) == (422, "record_invalid")
-    assert body["error_attributes"] == {
-        f"take_profit[steps][{index}][volume]": messages for index, messages in small.items()
-    }
+    assert body["error_attributes"] == {"take_profit[steps][0][volume]": ["is too small"]}
+
+
+def test_a_target_of_several_lots_is_taken() -> None:
+    exchange = Exchange()
+    opened(exchange, units="100", targets=[target("0.12", "5"), target("0.2", "95")])
+    assert [entry.action for entry in exchange.ledger] == ["create"]
 
 
 def test_the_fee_counts_where_a_target_is_exactly_one_lot() -> None:
