@@ -19,8 +19,9 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from tests.fault_stage import until
+from tests.integration.conftest import BINARY, NEEDS_SERVER
 from tests.processes import PATIENCE, end_of, running
-from tests.valkey import Valkey, find_server, held_port
+from tests.valkey import Valkey, held_port
 from threecommas_async import Permission, ThreeCommas
 from threecommas_async.sandbox import Sandbox
 from threecommas_async.testing import Faults
@@ -122,9 +123,9 @@ async def test_the_breakeven_bot_passes_its_own_tests(mode: str) -> None:
     assert (out.splitlines()[-1][:8], err) == ("7 passed", "")
 
 
-@pytest.mark.skipif(find_server() is None, reason="no Valkey or Redis server is installed")
+@NEEDS_SERVER
 async def test_two_bots_keep_one_limit(tmp_path: Path) -> None:
-    server = Valkey(str(find_server()), tmp_path).start()
+    server = Valkey(str(BINARY), tmp_path).start()
     try:
         out, err = await run("examples/two_bots.py", STORE_URL=server.url)
     finally:

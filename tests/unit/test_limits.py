@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import virtual_time
+from tests.arrivals import worst_window
 from threecommas_async import endpoints
 from threecommas_async.errors import LimitWaitError
 from threecommas_async.limiter import Limiter
@@ -17,12 +18,6 @@ from threecommas_async.sandbox.window import Window
 
 if TYPE_CHECKING:
     from collections import Counter
-
-
-def worst_window(arrivals: list[float], period: float) -> int:
-    """The largest number of arrivals in any window [t, t + period)."""
-    arrivals = sorted(arrivals)
-    return max(sum(1 for other in arrivals if start <= other < start + period) for start in arrivals)
 
 
 async def send(limiter: Limiter, arrivals: list[float], *, out: float, back: float) -> None:

@@ -8,12 +8,12 @@ import math
 import random
 import sys
 import traceback
-from bisect import bisect_left
 from typing import Any
 
 import pytest
 
 from tests import virtual_time
+from tests.arrivals import worst_window
 from threecommas_async.errors import ClientStateError, LimitWaitError
 from threecommas_async.limits import RateLimit
 
@@ -73,11 +73,6 @@ class Answering:
 def shared(client: Any, *, requests: int = 100, share: float = 0.25, **options: Any) -> SharedLimiter:
     limit = RateLimit(requests=requests, period=60, lockout=300)
     return SharedLimiter(client, "the-key", limit=limit, share=share, **options)
-
-
-def worst_window(arrivals: list[float], period: float) -> int:
-    times = sorted(arrivals)
-    return max(bisect_left(times, start + period) - place for place, start in enumerate(times))
 
 
 async def send(limiter: SharedLimiter, arrivals: list[float], *, out: float = 0.0, back: float = 0.0) -> None:
