@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.fault_stage import until
-from tests.processes import PATIENCE, Commands, end_of, running
+from tests.processes import PATIENCE, Commands, end_of, environment_of, running
 from tests.raw_server import RawServer, answer, refused_port
 from threecommas_async.client import ThreeCommas
 from threecommas_async.endpoints import Permission
@@ -36,15 +36,7 @@ ROOMY = RateLimit(requests=5000, period=60.0, lockout=300.0)
 
 
 def environment(sandbox: Sandbox, **changes: str) -> dict[str, str]:
-    credentials = sandbox.credentials()
-    return {
-        "THREECOMMAS_API_KEY": credentials["api_key"],
-        "THREECOMMAS_API_SECRET": credentials["api_secret"],
-        "THREECOMMAS_MODE": "paper",
-        "THREECOMMAS_BASE_URL": credentials["base_url"],
-        "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"],
-        **changes,
-    }
+    return environment_of(sandbox, XDG_STATE_HOME=os.environ["XDG_STATE_HOME"], **changes)
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from tests.fault_stage import until
 from tests.integration.conftest import BINARY, NEEDS_SERVER
-from tests.processes import PATIENCE, end_of, running
+from tests.processes import PATIENCE, end_of, environment_of, running
 from tests.valkey import Valkey, held_port
 from threecommas_async import Permission, ThreeCommas
 from threecommas_async.sandbox import Sandbox
@@ -73,16 +73,6 @@ def load(example: str) -> Any:
     return module
 
 
-def environment(sandbox: Sandbox) -> dict[str, str]:
-    credentials = sandbox.credentials()
-    return {
-        "THREECOMMAS_API_KEY": credentials["api_key"],
-        "THREECOMMAS_API_SECRET": credentials["api_secret"],
-        "THREECOMMAS_MODE": "paper",
-        "THREECOMMAS_BASE_URL": credentials["base_url"],
-    }
-
-
 def ordered(sandbox: Sandbox) -> list[tuple[str, int]]:
     return [(entry.action, entry.smart_trade_id) for entry in sandbox.ledger]
 
@@ -100,7 +90,7 @@ def test_an_example_is_short_and_says_what_it_shows(path: Path) -> None:
 async def test_close_all_closes_the_trades_of_an_account() -> None:
     async with Sandbox(trades=3, time_scale=100) as sandbox:
         account = next(iter(sandbox.exchange.trades.values())).account.id
-        out, err = await run("examples/close_all.py", str(account), **environment(sandbox))
+        out, err = await run("examples/close_all.py", str(account), **environment_of(sandbox))
         assert len(sandbox.ledger) == 3
     assert out.count("panic_sold") == 3
     assert err.splitlines()[-1].startswith("3/")
@@ -223,7 +213,7 @@ BEARER = {"Authorization": f"Bearer {SECRET}"}
 async def webhook_service(sandbox: Sandbox) -> AsyncGenerator[aiohttp.ClientSession, None]:
     with held_port() as port:
         async with start(
-            "examples/webhook_service.py", WEBHOOK_SECRET=SECRET, PORT=str(port), **environment(sandbox)
+            "examples/webhook_service.py", WEBHOOK_SECRET=SECRET, PORT=str(port), **environment_of(sandbox)
         ) as process:
             await line_with("Running on", process)
             async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:

@@ -181,15 +181,14 @@ def test_a_new_target_of_less_than_one_lot_is_refused_by_its_place_in_the_list(e
     assert body["error_attributes"] == {"take_profit[steps][1][volume]": ["is too small"]}
 
 
-def reduced_to_a_tenth() -> tuple[Exchange, int]:
-    """Return a trade that holds 9.9 DOGE at about 1 USDT, with a target of 5 % before one of 95 %."""
+def reduced_to_a_tenth(**what: Any) -> tuple[Exchange, int]:
+    """Return a trade that is to hold 9.9 DOGE at about 1 USDT, with a target of 5 % before one of 95 %."""
     exchange = Exchange()
     exchange.set_price(0.0, DOGE, last="1", ask="1")
-    smart_id = opened(exchange, units="100", targets=[target("1.2", "5"), target("1.3", "95")])
+    smart_id = opened(exchange, units="100", targets=[target("1.2", "5"), target("1.3", "95")], **what)
     exchange.advance(10.0)
     assert listed_units(exchange, 10.0, smart_id) == ["4.0", "94.0"]
     exchange.reduce_funds(10.0, smart_id, {"order_type": "market", "units": {"value": "90"}})
-    exchange.advance(20.0)
     return exchange, smart_id
 
 
@@ -214,26 +213,13 @@ def test_a_share_that_became_too_small_is_carried_to_the_next_target() -> None:
 
 
 def test_breakeven_is_not_armed_by_a_target_without_a_lot() -> None:
-    exchange = Exchange()
-    exchange.set_price(0.0, DOGE, last="1", ask="1")
-    smart_id = opened(
-        exchange,
-        units="100",
-        targets=[target("1.2", "5"), target("1.3", "95")],
-        stop=stop_at("0.9") | {"breakeven": True},
-    )
-    exchange.advance(10.0)
-    exchange.reduce_funds(10.0, smart_id, {"order_type": "market", "units": {"value": "90"}})
+    exchange, smart_id = reduced_to_a_tenth(stop=stop_at("0.9") | {"breakeven": True})
     exchange.set_price(20.0, DOGE, last="1.2")
     assert trigger_of(exchange, 20.0, smart_id) == "0.9"
 
 
 def test_a_close_that_a_reduction_left_nothing_for_goes_on_waiting() -> None:
-    exchange = Exchange()
-    exchange.set_price(0.0, DOGE, last="1", ask="1")
-    smart_id = opened(exchange, units="100", targets=[target("1.2", "5"), target("1.3", "95")])
-    exchange.advance(10.0)
-    exchange.reduce_funds(10.0, smart_id, {"order_type": "market", "units": {"value": "90"}})
+    exchange, smart_id = reduced_to_a_tenth()
     exchange.close_trade(12.5, smart_id, exchange.trades[smart_id].steps[0].id)
     trade: Any = exchange.get(20.0, smart_id)
     assert [step["status"]["type"] for step in trade["take_profit"]["steps"]] == ["order_placed"] * 2
