@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests import virtual_time
+from tests.cancelled_batches import report_of_cancelled
 from tests.fault_stage import until
 from tests.fleet import LoopSandbox
 from threecommas_async import (
     AuthenticationError,
-    BatchReport,
     BatchStoppedError,
     NotFoundError,
     OutcomeUnknownError,
@@ -350,10 +350,7 @@ async def test_a_cancelled_batch_loses_nothing_and_a_second_run_closes_the_rest(
         task = asyncio.create_task(client.smart_trades.close_many(ids, on_progress=lambda *_: fallen.set()))
         await fallen.wait()
         task.cancel()
-        with pytest.raises(asyncio.CancelledError) as caught:
-            await task
-        report = BatchReport.of(caught.value)
-        assert report is not None
+        report = await report_of_cancelled(task)
         assert [outcome.id for outcome in report] == ids
         done = {outcome.id for outcome in report if outcome.verdict is Verdict.CLOSING}
         assert done == {entry.smart_trade_id for entry in sandbox.ledger}
@@ -428,10 +425,7 @@ async def test_any_call_that_is_cut_off_is_not_called_skipped() -> None:
         for _ in range(2):
             batch.cancel()
             await asyncio.sleep(0.01)
-        with pytest.raises(asyncio.CancelledError) as caught:
-            await batch
-        report = BatchReport.of(caught.value)
-        assert report is not None
+        report = await report_of_cancelled(batch)
         assert [outcome.verdict for outcome in report] == [Verdict.UNKNOWN, Verdict.UNKNOWN, Verdict.SKIPPED]
         assert len(client.in_flight_unknown()) == 2
 
