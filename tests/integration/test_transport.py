@@ -49,6 +49,15 @@ async def attempt(
         await transport.close()
 
 
+async def attempt_at(port: int, *, timeout: float) -> Response | Failure:
+    """One attempt where no server answers."""
+    transport = Transport(read_base_url(f"http://127.0.0.1:{port}"), session=None, proxy=None)
+    try:
+        return await transport.send(request(), timeout=timeout)
+    finally:
+        await transport.close()
+
+
 FAULTS: dict[str, Act] = {
     "close without a word": drop,
     "reset": reset,
@@ -90,9 +99,7 @@ async def assert_it_left_once(method: str, first: int, fault: Act, *, timeout: f
 
 async def test_a_refused_connection_is_known_not_to_have_left() -> None:
     with refused_port() as port:
-        transport = Transport(read_base_url(f"http://127.0.0.1:{port}"), session=None, proxy=None)
-        outcome = await transport.send(request(), timeout=60)
-        await transport.close()
+        outcome = await attempt_at(port, timeout=60)
     assert isinstance(outcome, Failure)
     assert not outcome.sent
     assert f"no connection to 127.0.0.1:{port}" in outcome.reason
@@ -101,18 +108,14 @@ async def test_a_refused_connection_is_known_not_to_have_left() -> None:
 @virtual_time.patient
 async def test_a_connection_that_is_never_accepted_times_out_unsent() -> None:
     with never_accepting() as port:
-        transport = Transport(read_base_url(f"http://127.0.0.1:{port}"), session=None, proxy=None)
-        outcome = await transport.send(request(), timeout=0.2)
-        await transport.close()
+        outcome = await attempt_at(port, timeout=0.2)
     assert outcome == Failure("no complete answer within 0.2 s", sent=False, timed_out=True)
 
 
 @virtual_time.patient
 async def test_a_connection_takes_ten_seconds_however_much_time_there_is() -> None:
     with never_accepting() as port:
-        transport = Transport(read_base_url(f"http://127.0.0.1:{port}"), session=None, proxy=None)
-        outcome = await transport.send(request(), timeout=300)
-        await transport.close()
+        outcome = await attempt_at(port, timeout=300)
     assert 10 <= asyncio.get_running_loop().time() < 11.1  # aiohttp rounds up to a whole second.
     assert isinstance(outcome, Failure)
     assert (outcome.sent, outcome.permanent) == (False, False)

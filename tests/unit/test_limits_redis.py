@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tests import virtual_time
-from tests.arrivals import worst_window
+from tests.arrivals import send, worst_window
 from threecommas_async.errors import ClientStateError, LimitWaitError
 from threecommas_async.limits import RateLimit
 
@@ -73,16 +73,6 @@ class Answering:
 def shared(client: Any, *, requests: int = 100, share: float = 0.25, **options: Any) -> SharedLimiter:
     limit = RateLimit(requests=requests, period=60, lockout=300)
     return SharedLimiter(client, "the-key", limit=limit, share=share, **options)
-
-
-async def send(limiter: SharedLimiter, arrivals: list[float], *, out: float = 0.0, back: float = 0.0) -> None:
-    await limiter.acquire()
-    try:
-        await asyncio.sleep(out)
-        arrivals.append(asyncio.get_running_loop().time())
-        await asyncio.sleep(back)
-    finally:
-        limiter.release()
 
 
 def now() -> float:
