@@ -175,7 +175,8 @@ class Exchange:
             if query.get("account_id", [str(trade["account"]["id"])]) == [str(trade["account"]["id"])]
             and query.get("pair", [trade["pair"]]) == [trade["pair"]]
         ]
-        return _json(wanted[: int(query.get("per_page", ["100"])[0])])
+        size, page = int(query.get("per_page", ["100"])[0]), int(query.get("page", ["1"])[0])
+        return _json(wanted[(page - 1) * size : page * size])
 
 
 class FaultServer:

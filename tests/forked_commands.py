@@ -13,10 +13,9 @@ import signal
 import sys
 import tempfile
 from importlib import import_module
-from typing import Any, Final
+from typing import Any
 
-PATIENCE: Final = 120
-"""Seconds after which a command that does not end is killed."""
+from tests.processes import PATIENCE
 
 
 def main() -> None:
@@ -44,7 +43,7 @@ def main() -> None:
     else:
         return
     answers.close()
-    signal.alarm(PATIENCE)
+    signal.alarm(round(PATIENCE))  # Whoever does not end is killed.
     os.environ.clear()
     os.environ.update(asked["env"])
     sys.argv[1:] = asked["arguments"]

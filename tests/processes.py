@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from asyncio.subprocess import Process
     from collections.abc import AsyncGenerator, Generator, Mapping
 
+    from threecommas_async.sandbox import Sandbox
+
 PATIENCE: Final = 120.0
 """Seconds after which a process that does not end has hung, however busy the machine."""
 
@@ -54,6 +56,13 @@ def _interruptible() -> Generator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def environment_of(sandbox: Sandbox, **changes: str) -> dict[str, str]:
+    """What a process needs that is to call a sandbox."""
+    credentials = sandbox.credentials()
+    names = ("api_key", "api_secret", "mode", "base_url")
+    return {f"THREECOMMAS_{name.upper()}": credentials[name] for name in names} | changes
 
 
 class Commands:

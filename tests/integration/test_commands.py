@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.processes import PATIENCE, Commands, end_of, running
+from tests.fault_stage import until
+from tests.processes import PATIENCE, Commands, end_of, environment_of, running
 from tests.raw_server import RawServer, answer, refused_port
 from threecommas_async.client import ThreeCommas
 from threecommas_async.endpoints import Permission
@@ -35,15 +36,7 @@ ROOMY = RateLimit(requests=5000, period=60.0, lockout=300.0)
 
 
 def environment(sandbox: Sandbox, **changes: str) -> dict[str, str]:
-    credentials = sandbox.credentials()
-    return {
-        "THREECOMMAS_API_KEY": credentials["api_key"],
-        "THREECOMMAS_API_SECRET": credentials["api_secret"],
-        "THREECOMMAS_MODE": "paper",
-        "THREECOMMAS_BASE_URL": credentials["base_url"],
-        "XDG_STATE_HOME": os.environ["XDG_STATE_HOME"],
-        **changes,
-    }
+    return environment_of(sandbox, XDG_STATE_HOME=os.environ["XDG_STATE_HOME"], **changes)
 
 
 @pytest.fixture(autouse=True)
@@ -172,9 +165,8 @@ async def test_no_answer_is_code_1() -> None:
 
 async def some_have_left(sandbox: Sandbox, process: Process) -> None:
     """Wait until the command is in the middle of its batch."""
-    while len(sandbox.ledger) < 5:
-        assert process.returncode is None
-        await asyncio.sleep(0.01)
+    await until(lambda: len(sandbox.ledger) >= 5 or process.returncode is not None)
+    assert process.returncode is None
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -201,8 +193,7 @@ async def test_ctrl_c_while_ids_are_typed_ends_the_command() -> None:
         ) as process,
     ):
         os.write(keyboard, " ".join(map(str, sandbox.exchange.trades)).encode())
-        while _is_unread(typed):
-            await asyncio.sleep(0.01)
+        await until(lambda: not _is_unread(typed))
         process.send_signal(signal.SIGINT)
         _, err = await end_of(process)
         assert process.returncode == 130
@@ -224,8 +215,7 @@ async def test_a_report_from_the_shell_names_each_trade_once_and_ends_with_the_s
         Sandbox(trades=60, limit=ROOMY, latency=(0.3, 0.3)) as sandbox,
         start("close", "--all", "--yes", env=environment(sandbox)) as process,
     ):
-        while len(sandbox.ledger) < 5:
-            await asyncio.sleep(0.01)
+        await some_have_left(sandbox, process)
         process.send_signal(signal.SIGINT)
         out = (await end_of(process))[0].decode()
         assert [out.count(str(id)) for id in sandbox.exchange.trades] == [1] * 60
@@ -425,9 +415,8 @@ async def test_commands_within_a_minute_keep_the_request_limit_together() -> Non
         assert (await run("doctor", env=env))[0] == 0
         assert (await run("close", "--all", env=env))[0] == 0
         async with start("close", "--all", "--yes", "--json", env=env) as process:
-            while sandbox.requests < 100:
-                assert process.returncode is None
-                await asyncio.sleep(0.01)
+            await until(lambda: sandbox.requests >= 100 or process.returncode is not None)
+            assert process.returncode is None
             await asyncio.sleep(0.5)  # In which nothing is sent.
             process.send_signal(signal.SIGINT)
             out, err = await end_of(process)
@@ -447,8 +436,7 @@ async def test_what_was_sent_until_ctrl_c_is_kept() -> None:
         Sandbox(trades=80, limit=ROOMY, latency=(0.3, 0.3)) as sandbox,
         start("close", "--all", "--yes", env=environment(sandbox)) as process,
     ):
-        while len(sandbox.ledger) < 5:
-            await asyncio.sleep(0.01)
+        await some_have_left(sandbox, process)
         process.send_signal(signal.SIGINT)
         await end_of(process)
         assert process.returncode == 130
@@ -542,11 +530,12 @@ async def serving(*arguments: str) -> AsyncGenerator[dict[str, str]]:
     async with start("sandbox", *arguments, env={}) as process:
         env = {"XDG_STATE_HOME": os.environ["XDG_STATE_HOME"]}
         assert process.stdout is not None
-        while "THREECOMMAS_BASE_URL" not in env:
-            line = (await process.stdout.readline()).decode()
-            assert line, "it ended"
-            name, _, value = line.removeprefix("export ").strip().partition("=")
-            env |= {name: value} if line.startswith("export ") else {}
+        async with asyncio.timeout(PATIENCE):
+            while "THREECOMMAS_BASE_URL" not in env:
+                line = (await process.stdout.readline()).decode()
+                assert line, "it ended"
+                name, _, value = line.removeprefix("export ").strip().partition("=")
+                env |= {name: value} if line.startswith("export ") else {}
         try:
             yield env
         finally:

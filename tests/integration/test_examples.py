@@ -18,8 +18,10 @@ import aiohttp
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from tests.processes import end_of, running
-from tests.valkey import Valkey, find_server, held_port
+from tests.fault_stage import until
+from tests.integration.conftest import BINARY, NEEDS_SERVER
+from tests.processes import PATIENCE, end_of, environment_of, running
+from tests.valkey import Valkey, held_port
 from threecommas_async import Permission, ThreeCommas
 from threecommas_async.sandbox import Sandbox
 from threecommas_async.testing import Faults
@@ -54,9 +56,10 @@ async def run(*arguments: str, **environment: str) -> tuple[str, str]:
 
 async def line_with(text: str, process: Process) -> None:
     assert process.stdout is not None
-    async for line in process.stdout:
-        if text in line.decode():
-            return
+    async with asyncio.timeout(PATIENCE):
+        async for line in process.stdout:
+            if text in line.decode():
+                return
     pytest.fail(f"it ended before it printed {text!r}")
 
 
@@ -68,16 +71,6 @@ def load(example: str) -> Any:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
-
-
-def environment(sandbox: Sandbox) -> dict[str, str]:
-    credentials = sandbox.credentials()
-    return {
-        "THREECOMMAS_API_KEY": credentials["api_key"],
-        "THREECOMMAS_API_SECRET": credentials["api_secret"],
-        "THREECOMMAS_MODE": "paper",
-        "THREECOMMAS_BASE_URL": credentials["base_url"],
-    }
 
 
 def ordered(sandbox: Sandbox) -> list[tuple[str, int]]:
@@ -97,7 +90,7 @@ def test_an_example_is_short_and_says_what_it_shows(path: Path) -> None:
 async def test_close_all_closes_the_trades_of_an_account() -> None:
     async with Sandbox(trades=3, time_scale=100) as sandbox:
         account = next(iter(sandbox.exchange.trades.values())).account.id
-        out, err = await run("examples/close_all.py", str(account), **environment(sandbox))
+        out, err = await run("examples/close_all.py", str(account), **environment_of(sandbox))
         assert len(sandbox.ledger) == 3
     assert out.count("panic_sold") == 3
     assert err.splitlines()[-1].startswith("3/")
@@ -120,9 +113,9 @@ async def test_the_breakeven_bot_passes_its_own_tests(mode: str) -> None:
     assert (out.splitlines()[-1][:8], err) == ("7 passed", "")
 
 
-@pytest.mark.skipif(find_server() is None, reason="no Valkey or Redis server is installed")
+@NEEDS_SERVER
 async def test_two_bots_keep_one_limit(tmp_path: Path) -> None:
-    server = Valkey(str(find_server()), tmp_path).start()
+    server = Valkey(str(BINARY), tmp_path).start()
     try:
         out, err = await run("examples/two_bots.py", STORE_URL=server.url)
     finally:
@@ -220,7 +213,7 @@ BEARER = {"Authorization": f"Bearer {SECRET}"}
 async def webhook_service(sandbox: Sandbox) -> AsyncGenerator[aiohttp.ClientSession, None]:
     with held_port() as port:
         async with start(
-            "examples/webhook_service.py", WEBHOOK_SECRET=SECRET, PORT=str(port), **environment(sandbox)
+            "examples/webhook_service.py", WEBHOOK_SECRET=SECRET, PORT=str(port), **environment_of(sandbox)
         ) as process:
             await line_with("Running on", process)
             async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
@@ -248,8 +241,7 @@ async def test_the_webhook_service_closes_a_pair_and_answers_the_report() -> Non
         assert sandbox.requests == 0
 
         first = asyncio.create_task(post(session, {"pair": "USDT_DOGE"}, BEARER))
-        while not sandbox.requests:
-            await asyncio.sleep(0.01)
+        await until(lambda: sandbox.requests)
         assert await post(session, {"pair": None}, BEARER) == (409, "a batch is running")
         status, report = await first
         assert (status, report["ok"], report["counts"]) == (200, True, {"closing": len(doges)})
@@ -260,12 +252,12 @@ async def test_the_webhook_service_closes_a_pair_and_answers_the_report() -> Non
 async def test_the_webhook_service_goes_on_when_the_caller_hangs_up() -> None:
     async with Sandbox(trades=20, latency=(0.1, 0.1)) as sandbox, webhook_service(sandbox) as session:
         caller = asyncio.create_task(post(session, {"pair": None}, BEARER))
-        while not sandbox.requests:
-            await asyncio.sleep(0.01)
+        await until(lambda: sandbox.requests)
         caller.cancel()
         await asyncio.wait([caller])
-        while (answer := await post(session, {"pair": None}, BEARER))[0] == 409:
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(PATIENCE):
+            while (answer := await post(session, {"pair": None}, BEARER))[0] == 409:
+                await asyncio.sleep(0.02)
         assert (answer[0], answer[1]["outcomes"]) == (200, [])
         assert sorted(ordered(sandbox)) == sorted(("close_by_market", id) for id in sandbox.exchange.trades)
 

@@ -131,3 +131,19 @@ async def test_a_write_that_is_cancelled_after_its_first_attempt_was_lost_is_rem
         with pytest.raises(asyncio.CancelledError):
             await task
         assert [error.endpoint for error in client.in_flight_unknown()] == [call.row]
+
+
+async def test_a_cancelled_write_is_remembered_until_it_is_forgotten() -> None:
+    async with FaultServer() as server, client_of(server.base_url) as client:
+        server.plan("add_funds", [SILENT, SILENT])
+        tasks = [asyncio.create_task(client.smart_trades.add_funds(id, units="0.1")) for id in (7, 8)]
+        await until(lambda: server.seen("add_funds") == 2)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        first, second = client.in_flight_unknown()
+        for _ in range(2):  # The second time there is nothing to forget.
+            client.forget_unknown(first)
+            assert client.in_flight_unknown() == (second,)
+        client.forget_unknown(second)
+        assert client.in_flight_unknown() == ()

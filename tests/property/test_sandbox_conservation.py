@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from tests.sandbox_orders import TERMINAL
 from threecommas_async.endpoints import (
     GET_SMART_TRADE,
     LIST_SMART_TRADES,
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from threecommas_async.models.smart_trade import SmartTrade
 
 PAIRS = ("USDT_DOGE", "BTC_ETH")
-TERMINAL = {"panic_sold", "finished", "stop_loss_finished", "cancelled", "failed"}
 SOLD = {"panic_sold", "finished", "stop_loss_finished"}
 VOLUMES = ((), ("100",), ("50", "50"), ("33.3", "33.3", "33.4"), ("90", "10"))
 UNKNOWN = 5

@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import json
-from datetime import datetime
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from msgspec import ValidationError
 
-from tests.unit.test_models import follow, leaves
+from tests.documented_answers import compare, exact, follow
 from threecommas_async import ConnectedAccount, HmacCredentials, ThreeCommas, endpoints, errors, wire
 
 if TYPE_CHECKING:
@@ -23,25 +21,6 @@ LISTS: dict[str, Endpoint[Any]] = {
     "accounts.pie_chart_data/201": endpoints.PIE_CHART_DATA,
     "accounts.table_data/201": endpoints.TABLE_DATA,
 }
-
-
-def compare(got: Any, content: Any) -> int:
-    compared = 0
-    for where, expected in leaves(content):
-        value = follow(got, where)
-        if isinstance(value, Decimal):
-            assert str(value) == str(Decimal(str(expected))), where
-        elif isinstance(value, datetime):
-            assert value == datetime.fromisoformat(expected), where
-        else:
-            assert value == expected, where
-            assert type(value) is type(expected), where
-        compared += 1
-    return compared
-
-
-def exact(body: bytes) -> Any:
-    return json.loads(body, parse_float=Decimal)
 
 
 @pytest.mark.parametrize("name", ACCOUNTS)

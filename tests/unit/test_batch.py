@@ -12,6 +12,7 @@ import pytest
 from msgspec import structs
 
 from tests import virtual_time
+from tests.cancelled_batches import report_of, report_of_cancelled
 from threecommas_async import errors
 from threecommas_async.batch import Batch, BatchReport, Outcome, Verdict
 from threecommas_async.batch.closing import Closing, plan
@@ -464,11 +465,8 @@ def test_a_cancelled_batch_lets_finish_what_is_in_flight_and_reports_every_trade
         await asyncio.sleep(5)
         assert not task.done()
         exchange.may_end.set()
-        with pytest.raises(asyncio.CancelledError) as caught:
-            await task
+        report = await report_of_cancelled(task)
         assert exchange.ended == [1, 2, 3, 4]
-        report = BatchReport.of(caught.value)
-        assert report is not None
         assert [outcome.id for outcome in report] == list(range(1, 101))
         assert report.counts == {Verdict.CLOSING: 4, Verdict.SKIPPED: 96}
         assert task.cancelled()
@@ -486,12 +484,9 @@ def test_what_does_not_finish_is_cut_off(cancellations: int) -> None:
             task.cancel()
             await asyncio.sleep(0.1)
         began = asyncio.get_running_loop().time()
-        with pytest.raises(asyncio.CancelledError) as caught:
-            await task
+        report = await report_of_cancelled(task)
         waited = asyncio.get_running_loop().time() - began
         assert waited == pytest.approx(9.9 if cancellations == 1 else 0.0)
-        report = BatchReport.of(caught.value)
-        assert report is not None
         assert report.counts == {Verdict.SKIPPED: 100}
         assert exchange.ended == []
         assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -507,10 +502,7 @@ def test_a_batch_of_which_somebody_cancels_a_worker_reports_what_was_cut_off() -
         [worker, *_] = asyncio.all_tasks() - {asyncio.current_task(), task}
         worker.cancel()
         exchange.may_end.set()
-        with pytest.raises(asyncio.CancelledError) as caught:
-            await task
-        report = BatchReport.of(caught.value)
-        assert report is not None
+        report = await report_of_cancelled(task)
         assert report.counts == {Verdict.CLOSING: 3, Verdict.SKIPPED: 1}
 
     virtual_time.run(main())
@@ -558,8 +550,7 @@ def test_a_timeout_around_a_batch_keeps_the_report() -> None:
         with pytest.raises(TimeoutError) as caught:
             async with asyncio.timeout(0.12):
                 await batch_of(exchange, range(1, 101)).run()
-        report = BatchReport.of(caught.value)
-        assert report is not None
+        report = report_of(caught.value)
         assert report.counts == {Verdict.CLOSING: 12, Verdict.SKIPPED: 88}
 
     virtual_time.run(main())
@@ -874,10 +865,7 @@ def test_a_batch_that_is_cancelled_while_it_reads_its_input_has_an_empty_report(
         task = asyncio.create_task(batch_of(Exchange({}), endless(), order="loss").run())
         await asyncio.sleep(10)
         task.cancel()
-        with pytest.raises(asyncio.CancelledError) as caught:
-            await task
-        report = BatchReport.of(caught.value)
-        assert report is not None
+        report = await report_of_cancelled(task)
         assert len(report) == 0
 
     virtual_time.run(main())
@@ -909,36 +897,15 @@ def test_however_often_it_is_cancelled_every_trade_has_a_verdict() -> None:
             finally:
                 await asyncio.sleep(1)
 
-    async def main() -> BatchReport | None:
+    async def main() -> BatchReport:
         task = asyncio.create_task(batch_of(Stubborn({}), list(range(1, 31))).run())
         for _ in range(4):
             await asyncio.sleep(0.5)
             task.cancel()
-        with pytest.raises(asyncio.CancelledError) as caught:
-            await task
-        return BatchReport.of(caught.value)
+        return await report_of_cancelled(task)
 
     report = virtual_time.run(main())
-    assert report is not None
     assert [outcome.id for outcome in report] == list(range(1, 31))
-
-
-def test_a_batch_that_is_cancelled_before_it_began_has_a_report() -> None:
-    async def trades() -> AsyncIterator[SmartTrade]:
-        yield trade(1)
-        await asyncio.sleep(100)
-
-    async def main() -> BatchReport | None:
-        task = asyncio.create_task(batch_of(Exchange({}), trades(), order="loss").run())
-        await asyncio.sleep(1)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError) as caught:
-            await task
-        return BatchReport.of(caught.value)
-
-    report = virtual_time.run(main())
-    assert report is not None
-    assert len(report) == 0
 
 
 @pytest.mark.parametrize("count", [3, 250])
@@ -962,8 +929,7 @@ def test_whoever_was_cancelled_before_closes_nothing(count: int) -> None:
         with pytest.raises(TimeoutError) as late:
             await close_too_late()
         for error in (caught.value, late.value):
-            report = BatchReport.of(error)
-            assert report is not None
+            report = report_of(error)
             assert report.counts == ({Verdict.SKIPPED: count} if count < 100 else {})
 
     virtual_time.run(main())
@@ -1061,16 +1027,13 @@ def test_a_trade_with_odd_numbers_upsets_no_order(odd: str) -> None:
 
 
 def test_a_stream_that_is_cancelled_while_it_is_closed_has_a_report() -> None:
-    async def main() -> BatchReport | None:
+    async def main() -> BatchReport:
         batch = batch_of(Exchange(dict.fromkeys(range(1, 9), "waiting_targets")), list(range(1, 9)))
         await anext(batch)
         closing = asyncio.create_task(batch.aclose())
         await asyncio.sleep(0)
         closing.cancel()
-        with pytest.raises(asyncio.CancelledError) as caught:
-            await closing
-        return BatchReport.of(caught.value)
+        return await report_of_cancelled(closing)
 
     report = virtual_time.run(main())
-    assert report is not None
     assert len(report) == 8

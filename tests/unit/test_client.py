@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from aioresponses import aioresponses
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from threecommas_async import (
     ClientStateError,
+    HmacCredentials,
     NotFoundError,
     RateLimit,
+    RsaCredentials,
     SmartTradeOrder,
     SmartTradeUpdate,
     ThreeCommas,
@@ -98,12 +102,26 @@ def test_from_env_reads_the_documented_variables(monkeypatch: pytest.MonkeyPatch
     assert repr(ThreeCommas.from_env(mode="real")) == "<ThreeCommas real http://127.0.0.1:1/public/api>"
 
 
-def test_from_env_reads_the_key_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+async def test_from_env_reads_the_key_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    file, url = tmp_path / "key.pem", "https://api.3commas.io/public/api/v2/smart_trades/7"
     monkeypatch.setenv("THREECOMMAS_API_KEY", KEY)
-    monkeypatch.setenv("THREECOMMAS_RSA_KEY_FILE", str(tmp_path / "key.pem"))
+    monkeypatch.setenv("THREECOMMAS_RSA_KEY_FILE", str(file))
     with pytest.raises(ValueError, match="cannot be read"):
         ThreeCommas.from_env()
-    assert ThreeCommas.from_env(api_secret=SECRET)
+    file.write_bytes(
+        rsa.generate_private_key(public_exponent=65537, key_size=2048).private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    by_file = RsaCredentials(KEY, file.read_bytes()).sign("/public/api/v2/smart_trades/7", b"")
+    by_secret = HmacCredentials(KEY, SECRET).sign("/public/api/v2/smart_trades/7", b"")
+    for options, signature in (({}, by_file), ({"api_secret": SECRET}, by_secret)):
+        with aioresponses() as mocked:
+            mocked.get(url, body=b'{"id":7,"status":{}}')
+            async with ThreeCommas.from_env(**options) as client:
+                await client.smart_trades.get(7)
+            [[sent]] = mocked.requests.values()
+        assert (sent.kwargs["headers"]["Apikey"], sent.kwargs["headers"]["Signature"]) == (KEY, signature)
 
 
 def test_from_env_names_the_missing_variable(monkeypatch: pytest.MonkeyPatch) -> None:

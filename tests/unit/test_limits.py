@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests import virtual_time
+from tests.arrivals import send, worst_window
 from threecommas_async import endpoints
 from threecommas_async.errors import LimitWaitError
 from threecommas_async.limiter import Limiter
@@ -17,22 +18,6 @@ from threecommas_async.sandbox.window import Window
 
 if TYPE_CHECKING:
     from collections import Counter
-
-
-def worst_window(arrivals: list[float], period: float) -> int:
-    """The largest number of arrivals in any window [t, t + period)."""
-    arrivals = sorted(arrivals)
-    return max(sum(1 for other in arrivals if start <= other < start + period) for start in arrivals)
-
-
-async def send(limiter: Limiter, arrivals: list[float], *, out: float, back: float) -> None:
-    await limiter.acquire(is_exit=True)
-    try:
-        await asyncio.sleep(out)
-        arrivals.append(asyncio.get_running_loop().time())
-        await asyncio.sleep(back)
-    finally:
-        limiter.release()
 
 
 def test_the_published_limit_is_a_hundred_a_minute() -> None:
@@ -65,7 +50,7 @@ def test_no_window_of_the_server_holds_more_than_the_limit(seed: int) -> None:
     async def main() -> float:
         limiter = Limiter(RateLimit(requests=100, period=60, lockout=300))
         calls = [
-            send(limiter, arrivals, out=jitter.uniform(0.01, 4), back=jitter.uniform(0.01, 0.4))
+            send(limiter, arrivals, out=jitter.uniform(0.01, 4), back=jitter.uniform(0.01, 0.4), is_exit=True)
             for _ in range(450)
         ]
         await asyncio.gather(*calls)
@@ -79,7 +64,7 @@ def test_no_window_of_the_server_holds_more_than_the_limit(seed: int) -> None:
 def test_calls_without_latency_take_the_floor() -> None:
     async def main() -> float:
         limiter = Limiter(RateLimit(requests=100, period=60, lockout=300))
-        await asyncio.gather(*(send(limiter, [], out=0, back=0) for _ in range(1000)))
+        await asyncio.gather(*(send(limiter, [], is_exit=True) for _ in range(1000)))
         return asyncio.get_running_loop().time()
 
     assert virtual_time.run(main()) == pytest.approx(540, abs=0.001)
@@ -139,7 +124,9 @@ def test_a_cancelled_waiter_loses_no_permit() -> None:
         limiter = Limiter(RateLimit(requests=2, period=10, lockout=1))
         chooser = random.Random(7)
         arrivals: list[float] = []
-        tasks = [asyncio.create_task(send(limiter, arrivals, out=0.1, back=0.1)) for _ in range(100)]
+        tasks = [
+            asyncio.create_task(send(limiter, arrivals, out=0.1, back=0.1, is_exit=True)) for _ in range(100)
+        ]
         for task in chooser.sample(tasks, 60):
             await asyncio.sleep(chooser.uniform(0, 1))
             task.cancel()

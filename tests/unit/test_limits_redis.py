@@ -6,15 +6,14 @@ import asyncio
 import logging
 import math
 import random
-import subprocess
 import sys
 import traceback
-from bisect import bisect_left
 from typing import Any
 
 import pytest
 
 from tests import virtual_time
+from tests.arrivals import send, worst_window
 from threecommas_async.errors import ClientStateError, LimitWaitError
 from threecommas_async.limits import RateLimit
 
@@ -74,21 +73,6 @@ class Answering:
 def shared(client: Any, *, requests: int = 100, share: float = 0.25, **options: Any) -> SharedLimiter:
     limit = RateLimit(requests=requests, period=60, lockout=300)
     return SharedLimiter(client, "the-key", limit=limit, share=share, **options)
-
-
-def worst_window(arrivals: list[float], period: float) -> int:
-    times = sorted(arrivals)
-    return max(bisect_left(times, start + period) - place for place, start in enumerate(times))
-
-
-async def send(limiter: SharedLimiter, arrivals: list[float], *, out: float = 0.0, back: float = 0.0) -> None:
-    await limiter.acquire()
-    try:
-        await asyncio.sleep(out)
-        arrivals.append(asyncio.get_running_loop().time())
-        await asyncio.sleep(back)
-    finally:
-        limiter.release()
 
 
 def now() -> float:
@@ -570,8 +554,3 @@ def test_the_key_is_in_no_repr_and_not_kept() -> None:
     kept += [repr(getattr(limiter._store, name)) for name in limiter._store.__slots__]
     assert "the-key" not in "".join(kept)
     assert "password" not in repr(limiter)
-
-
-def test_importing_the_package_does_not_import_redis() -> None:
-    code = "import sys, threecommas_async; sys.exit('redis' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.unit.test_models import follow, leaves
+from tests.documented_answers import compare, exact, follow, leaves
 from threecommas_async import Pair, endpoints
 from threecommas_async.models.decoding import DECODING_ERRORS
 
@@ -22,26 +22,19 @@ def test_every_value_of_the_documented_rates_is_decoded_exactly(
 ) -> None:
     body = sample(f"market_data.{name}/200")
     rates = endpoints.find("GET", f"/ver1/accounts/{name}").decode(body)
-    compared = 0
-    for where, expected in leaves(json.loads(body, parse_float=Decimal)):
-        got = follow(rates, where)
+    content = exact(body)
+    assert compare(rates, content) == count
+    for where, expected in leaves(content):
         is_number = not isinstance(expected, bool) and str(expected)[0].isdigit()
-        assert isinstance(got, Decimal) == is_number, where
-        assert got == (Decimal(expected) if is_number else expected), where
-        compared += 1
-    assert compared == count
+        assert isinstance(follow(rates, where), Decimal) == is_number, where
 
 
 def test_every_value_of_the_documented_markets_is_decoded(sample: Callable[[str], bytes]) -> None:
     body = sample("market_data.markets/200")
     markets = endpoints.LIST_MARKETS.decode(body)
     assert markets.malformed == ()
-    compared = 0
-    for market, entry in zip(markets, json.loads(body), strict=True):
-        for where, expected in leaves(entry):
-            assert follow(market, where) == expected, where
-            compared += 1
-    assert compared == 50
+    compared = [compare(market, entry) for market, entry in zip(markets, exact(body), strict=True)]
+    assert sum(compared) == 50
 
 
 def test_the_documented_pairs_are_decoded(sample: Callable[[str], bytes]) -> None:

@@ -11,7 +11,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests import virtual_time
-from tests.scripted_api import GATEWAY_502, LOST, NOT_SENT, REFUSED_422, SILENCE, START, Script, new_session
+from tests.scripted_api import (
+    GATEWAY_502,
+    LIMITED_5_S,
+    LOST,
+    NOT_SENT,
+    REFUSED_422,
+    SILENCE,
+    START,
+    Script,
+    new_session,
+)
 from threecommas_async import endpoints, errors
 from threecommas_async.errand import Errand
 from threecommas_async.limiter import Limiter
@@ -27,7 +37,6 @@ if TYPE_CHECKING:
 OPEN = Response(200, {}, b'{"id":7,"status":{"basic_type":"waiting_targets"}}')
 CLOSING = Response(201, {}, b'{"id":7,"status":{"basic_type":"panic_sell_pending"}}')
 REFUSED_401 = Response(401, {}, b'{"error":"signature_invalid"}')
-LIMITED = Response(429, {"Retry-After": "5"}, b'{"error":"Rate limit exceeded"}')
 
 
 def close(
@@ -125,12 +134,12 @@ def test_a_read_for_which_the_callers_limiter_fails_hides_no_write_that_was_acce
 
 
 def test_a_pause_that_the_callers_limiter_fails_to_make_hides_no_write() -> None:
-    failure, script = close([LOST, LIMITED], limiter=BrittleLimiter())
+    failure, script = close([LOST, LIMITED_5_S], limiter=BrittleLimiter())
     assert type(failure) is errors.OutcomeUnknownError
     assert isinstance(failure.__cause__, ConnectionError)
     assert script.log == [(0, "POST"), (2, "GET"), (3, "POST")]
     with pytest.raises(ConnectionError):  # Nothing can have been carried out.
-        close([LIMITED], limiter=BrittleLimiter())
+        close([LIMITED_5_S], limiter=BrittleLimiter())
 
 
 def test_looks_end_with_the_deadline_of_the_call() -> None:
@@ -223,24 +232,27 @@ def test_a_retry_budget_keeps_an_outage_from_being_amplified() -> None:
     async def main() -> list[int]:
         session = new_session(script)
 
-        async def attempts_of_a_call() -> int:
-            before = len(script.sent)
-            with suppress(errors.TransportError):
-                await session.call(endpoints.GET_SMART_TRADE, path={"id": 7})
-            return len(script.sent) - before
+        async def attempts_of_calls(count: int, answer: Response | Failure) -> list[int]:
+            script.answers["GET"] = [answer]
+            attempts: list[int] = []
+            for _ in range(count):
+                before = len(script.sent)
+                with suppress(errors.TransportError):
+                    await session.call(endpoints.GET_SMART_TRADE, path={"id": 7})
+                attempts.append(len(script.sent) - before)
+            return attempts
 
-        attempts = [await attempts_of_a_call() for _ in range(6)]
-        script.answers["GET"] = [OPEN]
-        for _ in range(10):
-            await attempts_of_a_call()
-        script.answers["GET"] = [LOST]
-        return [*attempts, await attempts_of_a_call()]
+        # No success is worth anything to a budget that is whole.
+        assert await attempts_of_calls(20, OPEN) == [1] * 20
+        during_the_outage = await attempts_of_calls(6, LOST)
+        await attempts_of_calls(10, OPEN)
+        return during_the_outage + await attempts_of_calls(1, LOST)
 
     assert virtual_time.run(main()) == [3, 3, 3, 3, 3, 1, 2]
 
 
 def test_what_the_rate_limit_refused_costs_no_token() -> None:
-    script = Script({"GET": [LIMITED, OPEN] * 11})
+    script = Script({"GET": [LIMITED_5_S, OPEN] * 11})
 
     async def main() -> None:
         session = new_session(script)
@@ -259,7 +271,7 @@ def test_what_the_rate_limit_refused_costs_no_token() -> None:
         ([NOT_SENT, CLOSING], 2, 0),  # Backing off.
         ([LOST], 1.5, 1),  # Waiting for the effect.
         ([LOST], 2.5, 1),  # Looking for it.
-        ([LIMITED, CLOSING], 3, 0),  # Waiting out a 429.
+        ([LIMITED_5_S, CLOSING], 3, 0),  # Waiting out a 429.
         ([Response(204, {}, b"")], 1.5, 1),  # Reading the trade after it was accepted.
     ],
 )
@@ -398,7 +410,7 @@ def test_a_hook_that_raises_costs_nothing_but_a_log_line(caplog: pytest.LogCaptu
 
 def test_each_concern_has_its_logger_and_none_holds_a_secret(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    close([LIMITED, LOST, NOT_SENT, GATEWAY_502])
+    close([LIMITED_5_S, LOST, NOT_SENT, GATEWAY_502])
     assert {record.name for record in caplog.records} == {
         "asyncio",
         "threecommas_async.attempts",

@@ -6,12 +6,13 @@ import asyncio
 import json
 from datetime import timedelta
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 import pytest
 
 from tests import virtual_time
-from tests.scripted_api import LOST, NOT_SENT, REFUSED_422, SILENCE, START, Script, new_session
+from tests.scripted_api import LOST, NOT_SENT, REFUSED_422, SILENCE, START, TIMEOUT_408, Script, new_session
 from threecommas_async import BatchReport, SmartTrade, SmartTradeOrder, Verdict, created, errors
 from threecommas_async.limiter import Limiter
 from threecommas_async.limits import RateLimit
@@ -21,6 +22,7 @@ from threecommas_async.wire import Failure, Response
 
 ORDER = SmartTradeOrder.simple_buy(account_id=5, pair="USDT_BTC", units="0.5", note="by my bot")
 GATEWAY_504 = Response(504, {}, b"")
+GATEWAY_524 = Response(524, {}, b"")
 LIMITED_20_S = Response(429, {"Retry-After": "20"}, b'{"error":"Rate limit exceeded"}')
 
 
@@ -42,7 +44,9 @@ class Exchange(Script):
         if request.method == "POST" and self._executes and self._executes.pop(0):
             self.add(now + self._late, note=json.loads(request.body)["note"])
         if request.method == "GET":
-            shown = [trade for since, trade in self.trades if since <= now]
+            query = parse_qs(urlsplit(request.target).query)
+            page, size = (int(query[name][0]) for name in ("page", "per_page"))
+            shown = [trade for since, trade in self.trades if since <= now][(page - 1) * size : page * size]
             failing = self.lists_fail > 0
             self.lists_fail -= failing
             self.answers["GET"] = [LOST] if failing else [Response(200, {}, json.dumps(shown).encode())]
@@ -65,6 +69,14 @@ class Exchange(Script):
     @property
     def methods(self) -> str:
         return " ".join(request.method for _, request in self.sent)
+
+    @property
+    def pages(self) -> list[str]:
+        return [
+            request.target.split("&page=")[1].split("&")[0]
+            for _, request in self.sent
+            if request.method == "GET"
+        ]
 
 
 CREATED = Response(201, {}, b'{"id":99,"status":{"basic_type":"created"}}')
@@ -238,7 +250,7 @@ def test_an_order_that_never_shows_is_sent_again_only_after_the_whole_settle_tim
     assert first.body == last.body
 
 
-@pytest.mark.parametrize("given_up", [SILENCE, GATEWAY_504])
+@pytest.mark.parametrize("given_up", [SILENCE, TIMEOUT_408, GATEWAY_504, GATEWAY_524])
 def test_an_order_that_the_api_may_still_be_at_work_on_is_not_sent_again(
     given_up: Response | Failure,
 ) -> None:
@@ -317,13 +329,39 @@ def test_a_list_that_cannot_be_read_in_full_proves_no_absence() -> None:
     assert "cannot be read" in error.__notes__[-1]
 
 
+def test_an_order_is_found_behind_a_page_of_newer_ones() -> None:
+    exchange = Exchange([LOST], executes=(True,))
+
+    def trade_by_hand() -> None:
+        for _ in range(150):
+            exchange.add(0.5)
+
+    async def main() -> int:
+        asyncio.get_running_loop().call_later(0.5, trade_by_hand)
+        return (await SmartTrades(new_session(exchange)).create(ORDER, reference="r-1")).id
+
+    assert virtual_time.run(main()) == 1
+    assert exchange.pages == ["1", "2"]
+
+
 def test_pages_are_read_until_they_are_older_than_the_order() -> None:
     exchange = Exchange([LOST, CREATED])
-    for number in range(250):
-        exchange.add(-4000 + number)
+    for number in range(400):
+        exchange.add(-3850 + number)
     assert create(exchange).id == 99
-    pages = [request.target.split("&page=")[1][0] for _, request in exchange.sent if request.method == "GET"]
-    assert pages == ["1", "1", "1"]
+    # 150 of them are not older than the hour by which clocks may differ.
+    assert exchange.pages == ["1", "2"] * 3
+
+
+def test_more_trades_since_the_order_than_are_read_prove_no_absence() -> None:
+    exchange = Exchange([LOST, CREATED])
+    for number in range(1001):
+        exchange.add(-3000 + number)
+    error = create(exchange, timeout=200)
+    assert type(error) is errors.OutcomeUnknownError
+    assert "more than 1000 SmartTrades of USDT_BTC" in error.__notes__[-1]
+    assert exchange.methods == "POST" + " GET" * 30
+    assert exchange.pages == [str(number) for number in range(1, 11)] * 3
 
 
 def test_a_refused_repetition_is_the_refusal() -> None:
@@ -408,12 +446,16 @@ def test_the_reference_of_a_cancelled_order_finds_it_the_next_time() -> None:
     exchange = Exchange([CREATED], executes=(True,))
 
     async def main() -> int:
-        trades = SmartTrades(new_session(exchange))
+        session = new_session(exchange)
+        trades = SmartTrades(session)
         task = asyncio.create_task(trades.create(ORDER, reference="r-1"))
         await asyncio.sleep(0.5)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        return (await trades.create(ORDER, reference="r-1")).id
+        assert [error.reference for error in session.in_flight_unknown] == ["r-1"]
+        found = await trades.create(ORDER, reference="r-1")
+        assert session.in_flight_unknown == ()  # It is known now what became of it.
+        return found.id
 
     assert virtual_time.run(main()) == 1
     assert exchange.methods == "POST GET"

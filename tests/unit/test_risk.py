@@ -16,7 +16,6 @@ from threecommas_async import (
     OrderConditional,
     OrderTriggerPrice,
     OrderValue,
-    OutcomeUnknownError,
     Page,
     Position,
     RiskLimitError,
@@ -477,7 +476,3 @@ def test_what_an_order_is_worth_does_not_depend_on_the_callers_context() -> None
 def test_a_bound_that_cannot_be_one_is_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(bad))):
         RiskLimits(**bad)
-
-
-def test_the_error_of_a_lost_order_is_not_a_refusal() -> None:
-    assert not issubclass(OutcomeUnknownError, RiskLimitError)

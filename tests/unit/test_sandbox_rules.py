@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.sandbox_orders import filled, opened, order, refusal, status_of, stop_at, target
+from tests.sandbox_orders import TERMINAL, filled, opened, order, refusal, status_of, stop_at, target
 from threecommas_async.sandbox import EVERY_STATUS, Sandbox
 from threecommas_async.sandbox.exchange import Exchange
 
@@ -118,8 +118,9 @@ def test_the_flag_of_force_process_says_whether_it_is_accepted(status: str) -> N
             exchange.force_process(0.0, smart_id)
         else:
             assert refusal(partial(exchange.force_process, 0.0, smart_id))[0] == 400
-    over = {"panic_sold", "finished", "stop_loss_finished", "cancelled", "failed"}
-    assert flags == ({False} if status in over else {True, False} if status == "waiting_targets" else {True})
+    assert flags == (
+        {False} if status in TERMINAL else {True, False} if status == "waiting_targets" else {True}
+    )
 
 
 def test_an_addition_that_is_being_cancelled_is_not_forced() -> None:

@@ -148,19 +148,17 @@ def test_breakeven_waits_until_the_market_is_on_the_winning_side() -> None:
     assert status_of(exchange, 13.0, smart_id) == "stop_loss_in_progress"
 
 
-@pytest.mark.parametrize(
-    ("units", "small"), [("15", {0: ["is too small"]}), ("100", None)], ids=["0.7 lots", "5 lots"]
-)
-def test_a_target_of_less_than_one_lot_is_refused(units: str, small: dict[int, list[str]] | None) -> None:
-    parameters = order(units=units, targets=[target("0.12", "5"), target("0.2", "95")])
-    if small is None:
-        Exchange().create(0.0, parameters)
-        return
-    status, body = refusal(lambda: Exchange().create(0.0, parameters))
+def test_a_target_of_less_than_one_lot_is_refused() -> None:
+    targets = [target("0.12", "5"), target("0.2", "95")]
+    status, body = refusal(lambda: Exchange().create(0.0, order(units="15", targets=targets)))  # 0.7 lots
     assert (status, body["error"]) == (422, "record_invalid")
-    assert body["error_attributes"] == {
-        f"take_profit[steps][{index}][volume]": messages for index, messages in small.items()
-    }
+    assert body["error_attributes"] == {"take_profit[steps][0][volume]": ["is too small"]}
+
+
+def test_a_target_of_several_lots_is_taken() -> None:
+    exchange = Exchange()
+    opened(exchange, units="100", targets=[target("0.12", "5"), target("0.2", "95")])
+    assert [entry.action for entry in exchange.ledger] == ["create"]
 
 
 def test_the_fee_counts_where_a_target_is_exactly_one_lot() -> None:
@@ -183,15 +181,14 @@ def test_a_new_target_of_less_than_one_lot_is_refused_by_its_place_in_the_list(e
     assert body["error_attributes"] == {"take_profit[steps][1][volume]": ["is too small"]}
 
 
-def reduced_to_a_tenth() -> tuple[Exchange, int]:
-    """Return a trade that holds 9.9 DOGE at about 1 USDT, with a target of 5 % before one of 95 %."""
+def reduced_to_a_tenth(**what: Any) -> tuple[Exchange, int]:
+    """Return a trade that is to hold 9.9 DOGE at about 1 USDT, with a target of 5 % before one of 95 %."""
     exchange = Exchange()
     exchange.set_price(0.0, DOGE, last="1", ask="1")
-    smart_id = opened(exchange, units="100", targets=[target("1.2", "5"), target("1.3", "95")])
+    smart_id = opened(exchange, units="100", targets=[target("1.2", "5"), target("1.3", "95")], **what)
     exchange.advance(10.0)
     assert listed_units(exchange, 10.0, smart_id) == ["4.0", "94.0"]
     exchange.reduce_funds(10.0, smart_id, {"order_type": "market", "units": {"value": "90"}})
-    exchange.advance(20.0)
     return exchange, smart_id
 
 
@@ -216,26 +213,13 @@ def test_a_share_that_became_too_small_is_carried_to_the_next_target() -> None:
 
 
 def test_breakeven_is_not_armed_by_a_target_without_a_lot() -> None:
-    exchange = Exchange()
-    exchange.set_price(0.0, DOGE, last="1", ask="1")
-    smart_id = opened(
-        exchange,
-        units="100",
-        targets=[target("1.2", "5"), target("1.3", "95")],
-        stop=stop_at("0.9") | {"breakeven": True},
-    )
-    exchange.advance(10.0)
-    exchange.reduce_funds(10.0, smart_id, {"order_type": "market", "units": {"value": "90"}})
+    exchange, smart_id = reduced_to_a_tenth(stop=stop_at("0.9") | {"breakeven": True})
     exchange.set_price(20.0, DOGE, last="1.2")
     assert trigger_of(exchange, 20.0, smart_id) == "0.9"
 
 
 def test_a_close_that_a_reduction_left_nothing_for_goes_on_waiting() -> None:
-    exchange = Exchange()
-    exchange.set_price(0.0, DOGE, last="1", ask="1")
-    smart_id = opened(exchange, units="100", targets=[target("1.2", "5"), target("1.3", "95")])
-    exchange.advance(10.0)
-    exchange.reduce_funds(10.0, smart_id, {"order_type": "market", "units": {"value": "90"}})
+    exchange, smart_id = reduced_to_a_tenth()
     exchange.close_trade(12.5, smart_id, exchange.trades[smart_id].steps[0].id)
     trade: Any = exchange.get(20.0, smart_id)
     assert [step["status"]["type"] for step in trade["take_profit"]["steps"]] == ["order_placed"] * 2

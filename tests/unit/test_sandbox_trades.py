@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from tests.sandbox_orders import (
+    TERMINAL,
     documented,
     exchange_with,
     filled,
@@ -26,7 +27,6 @@ from threecommas_async.sandbox import EVERY_STATUS
 from threecommas_async.sandbox.exchange import Exchange
 
 DOGE = "USDT_DOGE"
-TERMINAL = {"panic_sold", "finished", "stop_loss_finished", "cancelled", "failed"}
 # Null in both documented trades, with the type that the entity page declares.
 DECLARED = {
     "take_profit_percentage": str,

@@ -4,86 +4,45 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, cast
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from tenacity import stop_after_attempt, wait_fixed
 
 from tests import virtual_time
+from tests.scripted_api import (
+    GATEWAY_502,
+    LIMITED,
+    LIMITED_5_S,
+    LOST,
+    NOT_SENT,
+    REFUSED_422,
+    START,
+    TIMEOUT_408,
+    Script,
+    new_session,
+)
 from threecommas_async import endpoints, errors
+from threecommas_async.deadline import Deadline
 from threecommas_async.endpoints import Replay
 from threecommas_async.limiter import Limiter
 from threecommas_async.limits import RateLimit
 from threecommas_async.models.decoding import PageDecoder
-from threecommas_async.retry import RetryPolicy
-from threecommas_async.session import Session
-from threecommas_async.signing import HmacCredentials
-from threecommas_async.wire import Failure, Progress, Request, Response
+from threecommas_async.wire import Failure, Response
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from threecommas_async.transport import Transport
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
 OK = Response(201, {}, b'{"id":7,"status":{"basic_type":"panic_sell_pending"}}')
-NOT_SENT = Failure("no connection", sent=False)
-LOST = Failure("the connection broke", sent=True)
 REFUSED_CERTIFICATE = Failure("certificate refused", sent=False, permanent=True)
 ERROR_500 = Response(500, {}, b'{"error":"unknown_error"}')
-GATEWAY_502 = Response(502, {}, b"<html>Bad gateway</html>")
 HTML_403 = Response(403, {}, b"<html>Attention required</html>")
-TIMEOUT_408 = Response(408, {}, b'{"error":"timeout"}')
 HTML_200 = Response(200, {}, b"<html>Maintenance</html>")
 EMPTY_200 = Response(200, {}, b"")
 REDIRECT = Response(307, {"Location": "https://elsewhere.example"}, b"")
-REFUSED_422 = Response(422, {}, b'{"error":"record_invalid"}')
-LIMITED = Response(429, {}, b'{"error":"Rate limit exceeded"}')
-LIMITED_5_S = Response(429, {"Retry-After": "5"}, b'{"error":"Rate limit exceeded"}')
 PLAN = Response(429, {}, b'{"error":"not available with your current subscription plan"}')
 BANNED = Response(418, {}, b"")
 WRITES = [row for row in endpoints.TABLE if row.replay in {Replay.ONCE, Replay.READ_BACK}]
-
-
-class Script:
-    """Answers attempts from a list, each one a second after it was sent; the last entry repeats."""
-
-    def __init__(self, outcomes: Sequence[Response | Failure], seconds: float = 1.0) -> None:
-        self.outcomes = list(outcomes)
-        self.seconds = seconds
-        self.sent: list[tuple[float, Request, float]] = []
-        self.new_connections: list[bool] = []
-
-    async def send(
-        self, request: Request, *, timeout: float, new_connection: bool, progress: Progress
-    ) -> Response | Failure:
-        self.new_connections.append(new_connection)
-        self.sent.append((asyncio.get_running_loop().time(), request, timeout))
-        outcome = self.outcomes[min(len(self.sent), len(self.outcomes)) - 1]
-        progress.sent = isinstance(outcome, Response) or outcome.sent
-        await asyncio.sleep(self.seconds)
-        return outcome
-
-    async def close(self) -> None:
-        pass
-
-
-def new_session(
-    script: Script, loop: asyncio.AbstractEventLoop, *, timeout: float = 30, limit: RateLimit | None = None
-) -> Session:
-    return Session(
-        HmacCredentials("the-api-key", "the-secret"),
-        cast("Transport", script),
-        Limiter(limit or RateLimit(requests=100, period=60, lockout=300)),
-        base_path="/public/api",
-        mode="paper",
-        timeout=timeout,
-        max_wait=None,
-        policy=RetryPolicy(stop=stop_after_attempt(3), wait=wait_fixed(2)),
-        clock=loop.time,
-        now=lambda: START + timedelta(seconds=loop.time()),
-    )
 
 
 def call(
@@ -94,29 +53,26 @@ def call(
     timeout: float = 30,
     seconds: float = 1.0,
     limit: RateLimit | None = None,
+    deadline: Deadline | None = None,
 ) -> tuple[Any, Script]:
     """Make one call; returns its value or its error, and the script with what was sent."""
     script = Script(outcomes, seconds)
 
     async def main() -> object:
-        session = new_session(script, asyncio.get_running_loop(), timeout=timeout, limit=limit)
+        session = new_session(script, timeout=timeout, limiter=limit and Limiter(limit))
         names = [part[1:-1] for part in row.path.split("/") if part.startswith("{")]
         try:
-            return await session.call(row, path=path or dict.fromkeys(names, 7))
+            return await session.call(row, path=path or dict.fromkeys(names, 7), deadline=deadline)
         except errors.ThreeCommasError as error:
             return error
 
     return virtual_time.run(main()), script
 
 
-def times(script: Script) -> list[float]:
-    return [round(at, 3) for at, _, _ in script.sent]
-
-
 def test_an_answer_ends_the_call() -> None:
     trade, script = call([OK])
     assert trade.id == 7
-    assert times(script) == [0]
+    assert script.times == [0]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +81,7 @@ def test_an_answer_ends_the_call() -> None:
 def test_a_read_is_repeated_after_any_lost_or_unusable_answer(outcome: Response | Failure) -> None:
     trade, script = call([outcome, outcome, OK], endpoints.GET_SMART_TRADE)
     assert trade.id == 7
-    assert times(script) == [0, 3, 6]
+    assert script.times == [0, 3, 6]
 
 
 @pytest.mark.parametrize(
@@ -141,7 +97,7 @@ def test_a_read_is_repeated_after_any_lost_or_unusable_answer(outcome: Response 
 def test_a_read_gives_up_after_three_attempts(outcome: Response | Failure, error: type[Exception]) -> None:
     failure, script = call([outcome], endpoints.GET_SMART_TRADE)
     assert type(failure) is error
-    assert times(script) == [0, 3, 6]
+    assert script.times == [0, 3, 6]
 
 
 @pytest.mark.parametrize("row", [row for row in WRITES if row.replay is Replay.ONCE], ids=str)
@@ -157,13 +113,13 @@ def test_an_order_that_may_have_been_carried_out_is_not_sent_again(
     assert failure.path.startswith("/public/api/v2/smart_trades")
     assert (failure.sent_at, failure.lost_at) == (START, START + timedelta(seconds=1))
     assert failure.attempts == 1
-    assert times(script) == [0]
+    assert script.times == [0]
 
 
 def test_a_write_that_twice_has_the_effect_of_once_is_repeated_like_a_read() -> None:
     trade, script = call([LOST, ERROR_500, OK], endpoints.SET_NOTE)
     assert trade.id == 7
-    assert times(script) == [0, 3, 6]
+    assert script.times == [0, 3, 6]
     failure, _ = call([LOST], endpoints.SET_NOTE)
     assert type(failure) is errors.OutcomeUnknownError
     assert failure.attempts == 3
@@ -173,7 +129,7 @@ def test_a_write_that_twice_has_the_effect_of_once_is_repeated_like_a_read() -> 
 def test_a_write_that_never_left_is_sent_again(row: endpoints.Endpoint[Any]) -> None:
     trade, script = call([NOT_SENT, NOT_SENT, OK], row)
     assert trade.id == 7
-    assert times(script) == [0, 3, 6]
+    assert script.times == [0, 3, 6]
 
 
 @pytest.mark.parametrize("row", endpoints.TABLE, ids=str)
@@ -194,7 +150,7 @@ def test_a_definite_refusal_is_never_repeated(
 ) -> None:
     failure, script = call([outcome, OK], row)
     assert type(failure) is error
-    assert times(script) == [0]
+    assert script.times == [0]
 
 
 @pytest.mark.parametrize("row", endpoints.TABLE, ids=str)
@@ -208,13 +164,13 @@ def test_a_429_is_waited_out_and_repeated_whatever_the_call(row: endpoints.Endpo
     else:
         good = OK
     _, script = call([LIMITED, good], row)
-    assert times(script) == [0, 301]
+    assert script.times == [0, 301]
 
 
 def test_a_429_that_names_its_end_is_waited_out_until_then() -> None:
     trade, script = call([LIMITED_5_S, OK])
     assert trade.id == 7
-    assert times(script) == [0, 6]
+    assert script.times == [0, 6]
 
 
 @pytest.mark.parametrize("row", endpoints.TABLE, ids=str)
@@ -226,23 +182,26 @@ def test_what_must_not_be_sent_twice_takes_a_new_connection(row: endpoints.Endpo
 def test_every_attempt_takes_a_permit() -> None:
     _, script = call([NOT_SENT, NOT_SENT, OK], limit=RateLimit(requests=1, period=100, lockout=1))
     # A period and a twelfth, for what was not answered.
-    assert times(script) == [0, 109.333, 218.667]
+    assert script.times == [0, 109.333, 218.667]
 
 
 def test_the_attempts_of_a_call_share_its_timeout() -> None:
     failure, script = call([LOST], endpoints.GET_SMART_TRADE, timeout=11, seconds=3)
     assert type(failure) is errors.TransportError
     # Half of what is left is for an attempt, the other half for what may follow it.
-    assert [(round(at, 3), round(timeout, 3)) for at, _, timeout in script.sent] == [
-        (0, 5.5),
-        (5, 3),
-        (10, 0.5),
-    ]
+    assert script.times == [0, 5, 10]
+    assert script.timeouts == pytest.approx([5.5, 3, 0.5])
 
 
 def test_an_order_that_is_not_looked_for_may_take_all_the_time() -> None:
     _, script = call([OK], endpoints.ADD_FUNDS, timeout=11)
-    assert script.sent[0][2] == 11
+    assert script.timeouts == [11]
+
+
+@pytest.mark.parametrize("left", [0.0, -1.0])
+def test_an_attempt_for_which_no_time_is_left_is_not_given_all_the_time_there_is(left: float) -> None:
+    _, script = call([OK], deadline=Deadline(left))
+    assert script.timeouts == [0.001]  # To aiohttp 0 would be no timeout.
 
 
 def test_the_wait_for_a_permit_does_not_count_towards_the_timeout() -> None:
@@ -250,13 +209,13 @@ def test_the_wait_for_a_permit_does_not_count_towards_the_timeout() -> None:
         [NOT_SENT, OK], timeout=10, limit=RateLimit(requests=1, period=1000, lockout=1), seconds=2
     )
     assert trade.id == 7
-    assert times(script) == [0, 1085.333]
+    assert script.times == [0, 1085.333]
 
 
 def test_no_content_is_success_and_the_trade_is_read_back() -> None:
     trade, script = call([Response(204, {}, b""), OK], endpoints.CANCEL_SMART_TRADE)
     assert trade.id == 7
-    assert [request.method for _, request, _ in script.sent] == ["DELETE", "GET"]
+    assert [request.method for _, request in script.sent] == ["DELETE", "GET"]
     assert script.sent[1][1].target == "/public/api/v2/smart_trades/7"
 
 
@@ -280,7 +239,7 @@ def test_an_answer_that_cannot_be_shown_to_those_who_listen_is_an_answer(
     heard: list[object] = []
 
     async def main() -> Any:
-        session = new_session(Script([Response(201, odd, OK.body)]), asyncio.get_running_loop())
+        session = new_session(Script([Response(201, odd, OK.body)]))
         with session.recorder.listening(heard.append):
             return await session.call(endpoints.CLOSE_BY_MARKET, path={"id": 7})
 
@@ -300,8 +259,7 @@ def test_after_a_418_nothing_is_sent_until_the_ban_ends(answer: Response, second
     script = Script([answer, OK], seconds=0)
 
     async def main() -> list[str]:
-        loop = asyncio.get_running_loop()
-        session = new_session(script, loop)
+        session = new_session(script)
         ends: list[str] = []
         for wait in (0, 0, seconds - 1, 2):
             await asyncio.sleep(wait)
@@ -344,19 +302,8 @@ def test_cancellation_propagates_from_every_wait_and_leaks_no_permit(cancel_at: 
     """In the middle of an attempt, of a backoff and of the next attempt."""
 
     async def main() -> None:
-        loop = asyncio.get_running_loop()
         limiter = Limiter(RateLimit(requests=1, period=1, lockout=1))
-        session = Session(
-            HmacCredentials("k", "s"),
-            cast("Transport", Script([NOT_SENT])),
-            limiter,
-            base_path="",
-            mode="paper",
-            timeout=30,
-            max_wait=None,
-            policy=RetryPolicy(wait=wait_fixed(2)),
-            clock=loop.time,
-        )
+        session = new_session(Script([NOT_SENT]), limiter=limiter)
         task = asyncio.create_task(session.call(endpoints.GET_SMART_TRADE, path={"id": 1}))
         await asyncio.sleep(cancel_at)
         task.cancel()
@@ -372,15 +319,7 @@ def test_a_call_that_waits_for_its_permit_when_the_client_closes_sends_nothing()
     script = Script([OK])
 
     async def main() -> None:
-        session = Session(
-            HmacCredentials("k", "s"),
-            cast("Transport", script),
-            Limiter(RateLimit(requests=1, period=10, lockout=1)),
-            base_path="",
-            mode="paper",
-            timeout=30,
-            max_wait=None,
-        )
+        session = new_session(script, limiter=Limiter(RateLimit(requests=1, period=10, lockout=1)))
         await session.call(endpoints.GET_SMART_TRADE, path={"id": 7})
         waiting = asyncio.create_task(session.call(endpoints.GET_SMART_TRADE, path={"id": 7}))
         await asyncio.sleep(1)

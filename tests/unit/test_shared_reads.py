@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import sys
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,24 @@ def test_tasks_that_begin_at_once_are_no_exception() -> None:
     assert virtual_time.run(main()) == [0, 0, 1, 1]
 
 
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="no eager tasks before Python 3.12")
+def test_a_failure_of_a_task_that_begins_at_once_is_not_kept() -> None:
+    async def main() -> tuple[str, int]:
+        asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory", None))
+        reads, numbers = SharedReads(lambda: 0.0), iter(range(5))
+
+        async def read() -> int:
+            if (number := next(numbers)) == 0:
+                raise LookupError(f"request {number}")
+            return number
+
+        with pytest.raises(LookupError) as caught:
+            await reads.get("a", read, max_age=60)
+        return str(caught.value), await reads.get("a", read, max_age=60)
+
+    assert virtual_time.run(main()) == ("request 0", 1)
+
+
 def test_an_answer_of_the_same_instant_is_too_old_for_who_wants_a_new_one() -> None:
     async def main() -> list[int]:
         reads, answers = SharedReads(lambda: 0.0), iter(range(5))
@@ -139,17 +158,21 @@ def test_who_asked_with_other_options_asks_again_after_a_failure() -> None:
     assert virtual_time.run(main()) == ("request 1", [2, 2], [0, 1])
 
 
-def test_a_failure_that_nobody_waits_for_any_more_is_no_noise() -> None:
-    async def main() -> list[float]:
-        source = Source(failures=1)
-        waiter = asyncio.ensure_future(source.get())
-        await asyncio.sleep(0)
-        asyncio.get_running_loop().call_later(1, waiter.cancel)
-        await asyncio.gather(waiter, return_exceptions=True)
-        await asyncio.sleep(1)
-        return source.begun
+def test_a_failure_that_nobody_waits_for_any_more_is_no_noise(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async def fail_as_the_waiter_goes() -> int:
+            await asyncio.sleep(1)
+            waiter.cancel()
+            raise LookupError
 
-    assert virtual_time.run(main()) == [0]
+        reads = SharedReads(asyncio.get_running_loop().time)
+        waiter = asyncio.ensure_future(reads.get("a", fail_as_the_waiter_goes, max_age=60))
+        await asyncio.wait([waiter])
+        assert waiter.cancelled()
+
+    virtual_time.run(main())
+    gc.collect()
+    assert [record.getMessage() for record in caplog.records if record.name == "asyncio"] == []
 
 
 def test_the_oldest_answers_make_room() -> None:
