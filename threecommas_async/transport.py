@@ -157,8 +157,8 @@ class Transport:
             if body is None or len(body) > MAX_BODY:
                 return _TOO_LARGE
             return Response(answer.status, answer.headers, body)
-        except TimeoutError:
-            return Failure(f"no complete answer within {timeout:.3g} s", progress.sent, timed_out=True)
+        except TimeoutError as problem:
+            return _too_late(problem, timeout, sent=progress.sent)
         except (aiohttp.ClientError, OSError) as problem:
             return Failure(_describe(problem), progress.sent, isinstance(problem, _PERMANENT))
         except asyncio.CancelledError as cancelled:
@@ -272,6 +272,12 @@ async def _read_in_chunks(answer: aiohttp.ClientResponse) -> bytes | None:
             return bytes(body)
     answer.close()
     return None
+
+
+def _too_late(problem: TimeoutError, timeout: float, *, sent: bool) -> Failure:
+    if isinstance(problem, aiohttp.ConnectionTimeoutError):
+        return Failure(f"no connection within {CONNECT_TIMEOUT:g} s", sent)
+    return Failure(f"no complete answer within {timeout:.3g} s", sent, timed_out=True)
 
 
 def _describe(problem: BaseException) -> str:
