@@ -15,6 +15,7 @@ from aioresponses import aioresponses
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from tests.raw_server import RawServer, answer
 from threecommas_async import (
     ClientStateError,
     HmacCredentials,
@@ -103,7 +104,7 @@ def test_from_env_reads_the_documented_variables(monkeypatch: pytest.MonkeyPatch
 
 
 async def test_from_env_reads_the_key_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    file, url = tmp_path / "key.pem", "https://api.3commas.io/public/api/v2/smart_trades/7"
+    file = tmp_path / "key.pem"
     monkeypatch.setenv("THREECOMMAS_API_KEY", KEY)
     monkeypatch.setenv("THREECOMMAS_RSA_KEY_FILE", str(file))
     with pytest.raises(ValueError, match="cannot be read"):
@@ -115,13 +116,13 @@ async def test_from_env_reads_the_key_file(monkeypatch: pytest.MonkeyPatch, tmp_
     )
     by_file = RsaCredentials(KEY, file.read_bytes()).sign("/public/api/v2/smart_trades/7", b"")
     by_secret = HmacCredentials(KEY, SECRET).sign("/public/api/v2/smart_trades/7", b"")
-    for options, signature in (({}, by_file), ({"api_secret": SECRET}, by_secret)):
-        with aioresponses() as mocked:
-            mocked.get(url, body=b'{"id":7,"status":{}}')
+    async with RawServer(answer(b'{"id":7,"status":{}}')) as server:
+        monkeypatch.setenv("THREECOMMAS_BASE_URL", f"http://127.0.0.1:{server.port}/public/api")
+        for options in ({}, {"api_secret": SECRET}):
             async with ThreeCommas.from_env(**options) as client:
                 await client.smart_trades.get(7)
-            [[sent]] = mocked.requests.values()
-        assert (sent.kwargs["headers"]["Apikey"], sent.kwargs["headers"]["Signature"]) == (KEY, signature)
+    sent = [(request.headers["apikey"], request.headers["signature"]) for request in server.received]
+    assert sent == [(KEY, by_file), (KEY, by_secret)]
 
 
 def test_from_env_names_the_missing_variable(monkeypatch: pytest.MonkeyPatch) -> None:
