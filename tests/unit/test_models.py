@@ -11,8 +11,10 @@ import pytest
 from tests.conftest import SAMPLES
 from tests.documented_answers import compare, exact, follow
 from threecommas_async import endpoints
-from threecommas_async.models.decoding import DECODING_ERRORS
+from threecommas_async.models import decoding
+from threecommas_async.models.decoding import DECODING_ERRORS, Decoder, PageDecoder
 from threecommas_async.models.status import CLOSEABLE, CLOSING, TERMINAL, UNFILLED, StatusCode
+from threecommas_async.models.trade import ReduceFundsInfo
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -314,3 +316,26 @@ def test_finished_flag_ends_a_trade_of_unknown_state() -> None:
     assert not decode(
         {"id": 1, "status": {"type": "waiting_targets"}, "data": {"closed_at": None}}
     ).is_terminal
+
+
+@pytest.mark.parametrize(
+    ("make", "body"), [(Decoder, b'{"max_reduce_funds_amount":1}'), (PageDecoder, b"[]")]
+)
+def test_one_decoder_is_made_at_a_time(
+    make: Callable[[type[ReduceFundsInfo]], Callable[[bytes], object]],
+    body: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two threads that make decoders at once crash msgspec 0.22: there is no catching that."""
+    was_locked: list[bool] = []
+
+    def decoder(type_: Any) -> msgspec.json.Decoder[Any]:
+        was_locked.append(decoding.MAKING.locked())
+        return original(type_)
+
+    original = msgspec.json.Decoder
+    decode = make(ReduceFundsInfo)
+    monkeypatch.setattr(msgspec.json, "Decoder", decoder)
+    decode(body)
+    decode(body)
+    assert was_locked == [True]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Context, InvalidOperation, getcontext, setcontext
@@ -27,6 +28,10 @@ MAX_ELEMENTS: Final = 1000
 
 # Where the caller's context traps nothing, text that is no number would pass for NaN.
 _NUMBERS: Final = Context(traps=[InvalidOperation])
+
+
+MAKING: Final = threading.Lock()
+"""Two threads that make decoders at once, for types of which neither is known yet, crash msgspec 0.22."""
 
 
 class Malformed(Struct, frozen=True):
@@ -91,10 +96,11 @@ class Decoder(Generic[T]):
     def __init__(self, type_: type[T]) -> None:
         self._type = type_
 
-    # With the first body: to read the hints of all types took a quarter of the time that importing takes.
+    # With the first body: to read the hints of all types takes a good part of the time that importing takes.
     @cached_property
     def _strict(self) -> msgspec.json.Decoder[T]:
-        return msgspec.json.Decoder(self._type)
+        with MAKING:
+            return msgspec.json.Decoder(self._type)
 
     def __call__(self, body: bytes) -> T:
         """Decode a body.
@@ -127,7 +133,8 @@ class PageDecoder(Generic[T]):
 
     @cached_property
     def _strict(self) -> msgspec.json.Decoder[tuple[T, ...]]:
-        return msgspec.json.Decoder(cast("type[tuple[T, ...]]", GenericAlias(tuple, (self._item, ...))))
+        with MAKING:
+            return msgspec.json.Decoder(cast("type[tuple[T, ...]]", GenericAlias(tuple, (self._item, ...))))
 
     def __call__(self, body: bytes) -> Page[T]:
         """Decode a body.
@@ -182,6 +189,9 @@ def decode_texts(body: bytes) -> Page[str]:
 
 class _Identified(msgspec.Struct):
     id: int | None = None
+
+
+msgspec.json.Decoder(_Identified)  # So that no thread is the first to read its hints: see MAKING.
 
 
 def _readable_id(element: object) -> int | None:
