@@ -206,6 +206,10 @@ class _Connector(aiohttp.TCPConnector):
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> Connection:
         connection = await super().connect(req, traces, timeout)
+        # Bytes that came unasked would be the answer to a read; that to a write is told by its id.
+        while req.method == "GET" and connection.protocol is not None and connection.protocol.should_close:
+            connection.close()
+            connection = await super().connect(req, traces, timeout)
         request, progress = _under_way.get()
         req.headers.update(request.headers)
         progress.sent = True

@@ -190,6 +190,28 @@ async def test_a_long_answer_is_not_waited_for(head: str) -> None:
     assert outcome == Failure("the answer is larger than 8388608 bytes", sent=True)
 
 
+async def test_an_answer_that_nobody_asked_for_is_not_that_to_the_next_read() -> None:
+    is_in = asyncio.Event()
+
+    async def answer_twice(received: Received, writer: asyncio.StreamWriter) -> None:
+        await answer(b"[1]")(received, writer)
+        await is_in.wait()
+        await answer(b"[]")(received, writer)
+
+    async with RawServer(answer_twice, answer(b"{}"), answer(b"[2]")) as server:
+        transport = Transport(read_base_url(server.base_url), session=None, proxy=None)
+        try:
+            bodies = [await transport.send(request("GET"), timeout=60)]
+            is_in.set()
+            # While this one is on its way, the stray answer arrives.
+            bodies.append(await transport.send(request("POST"), timeout=60, new_connection=True))
+            bodies.append(await transport.send(request("GET"), timeout=60))
+        finally:
+            await transport.close()
+    assert [outcome.body for outcome in bodies if isinstance(outcome, Response)] == [b"[1]", b"{}", b"[2]"]
+    assert [received.connection for received in server.received] == [0, 1, 2]
+
+
 @virtual_time.patient
 async def test_a_slow_drip_ends_at_the_timeout() -> None:
     async def drip(_received: object, writer: asyncio.StreamWriter) -> None:
