@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from threecommas_async.models.decoding import DECODING_ERRORS
+from threecommas_async.wire import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -85,8 +87,13 @@ class Recorder:
             self._listeners.remove(listener)
             self.is_on = bool(self._lists or self._listeners)
 
-    def record(self, request: Request, answer: Response) -> None:
-        """Keep an answer for those who asked for it, and tell those who listen; what they raise is logged."""
+    def record(self, request: Request, answer: Response | Failure) -> None:
+        """Keep an answer for those who asked for it, and tell those who listen; what they raise is logged.
+
+        A failure is no answer.
+        """
+        if isinstance(answer, Failure):
+            return
         if self._listeners:
             self._tell(request, answer)
         for answers in _wanted.get():
@@ -103,7 +110,7 @@ class Recorder:
         for listener in tuple(self._listeners):
             try:
                 listener(exchange)
-            except Exception:  # noqa: BLE001 - the caller's function may raise anything
+            except (Exception, asyncio.CancelledError):  # noqa: BLE001 - the caller's function may raise anything
                 _log.exception("on_exchange raised; the call goes on")
 
 

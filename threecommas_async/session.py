@@ -266,19 +266,20 @@ class Session:
         request = history.request
         # An attempt that may be followed by a look or by another one leaves half of the time to it.
         share = 1.0 if finder is None and endpoint.replay is _ONCE else 0.5
-        while True:
-            max_wait = self._fresh(finder) if history.may_have_acted else self._max_wait
-            outcome = await self._attempt(history, deadline, share, max_wait=max_wait)
-            history.sent = False
-            if isinstance(outcome, Failure):
-                fault: Fault = outcome
-            else:
+        try:
+            while True:
+                max_wait = self._fresh(finder) if history.may_have_acted else self._max_wait
+                outcome = await self._attempt(history, deadline, share, max_wait=max_wait)
                 if self.recorder.is_on:
                     self.recorder.record(request, outcome)
-                if outcome.status == 204 and endpoint.read_back:
+                if isinstance(outcome, Failure):
+                    fault: Fault = outcome
+                elif not 200 <= outcome.status < 300:
+                    fault = refusal(endpoint, request, outcome, now=self._now())
+                elif outcome.status == 204 and endpoint.read_back:
                     value = await self._read_accepted(history, endpoint.read_back, path or {}, deadline)
                     return self._done(endpoint, value)
-                if 200 <= outcome.status < 300:
+                else:
                     try:
                         value = wire.read(endpoint, request, outcome, path=path)
                     except errors.DecodeError as error:
@@ -286,12 +287,14 @@ class Session:
                     else:
                         self._budget.give()
                         return self._done(endpoint, value)
-                else:
-                    fault = refusal(endpoint, request, outcome, now=self._now())
-            finder = finder or finder_of(endpoint, path or {}, self._urgent)
-            found = await self._recover(history, fault, finder, deadline)
-            if found is not None:
-                return self._done(endpoint, found)
+                history.sent = False
+                finder = finder or finder_of(endpoint, path or {}, self._urgent)
+                found = await self._recover(history, fault, finder, deadline)
+                if found is not None:
+                    return self._done(endpoint, found)
+        except BaseException as problem:
+            self._end_early(history, problem)
+            raise
 
     async def _guarded(
         self,
@@ -404,12 +407,13 @@ class Session:
                     self._errand.count(attempt=history.attempts, status=status)
                 if is_watched:
                     self._tell(history, outcome, waited=began - asked, elapsed=elapsed)
-        except asyncio.CancelledError:
-            self._remember(history)
-            raise
-        except Exception as problem:
-            self._end_early(history, problem)
-            raise
+        except errors.ThreeCommasError as problem:
+            if history.fault is None:
+                raise
+            # Nothing more can be sent: what the attempts so far have come to says more.
+            history.tell(f"not sent again: {problem}")
+            error = end_of(history, history.fault)
+            raise error from error.__cause__
 
     async def _recover(
         self, history: History, fault: Fault, finder: Finder[T] | None, deadline: Deadline
@@ -418,17 +422,8 @@ class Session:
         recovery = Recovery(
             history, deadline, finder, self._policy, self._budget, self._clock, self._now, self._sleep
         )
-        try:
-            self._heed(fault)
-            return await recovery.follow(fault)
-        except asyncio.CancelledError:
-            self._remember(history)
-            raise
-        except errors.ThreeCommasError:
-            raise
-        except Exception as problem:
-            self._end_early(history, problem)
-            raise
+        self._heed(fault)
+        return await recovery.follow(fault)
 
     async def _read_accepted(
         self, history: History, read_back: ReadBack[T], path: Mapping[str, int], deadline: Deadline
@@ -438,9 +433,6 @@ class Session:
             return await self._urgent().call(
                 read_back.endpoint, path=read_back.path(path[read_back.parameter]), deadline=deadline
             )
-        except asyncio.CancelledError:
-            self._remember(history)
-            raise
         except Exception as problem:
             told = retry.told(problem)
             raise retry.unknown(
@@ -455,19 +447,17 @@ class Session:
                 "%s was cancelled after it may have left: see client.in_flight_unknown()", history
             )
 
-    def _end_early(self, history: History, problem: Exception) -> None:
-        """Raise what is known of a call that something keeps from going on, where that says more.
+    def _end_early(self, history: History, problem: BaseException) -> None:
+        """Keep or tell what may have been ordered by a call that something breaks off.
 
         Raises:
-            ThreeCommasError: What the attempts so far have come to.
+            OutcomeUnknownError: Something of the caller's has failed: a limiter, a handler of logs.
         """
-        if isinstance(problem, errors.ThreeCommasError):
-            if history.fault is not None:  # Nothing more can be sent.
-                history.tell(f"not sent again: {problem}")
-                error = end_of(history, history.fault)
-                raise error from error.__cause__
-        elif self._may_have_acted(history):
-            # A limiter of the caller's has failed: that must not hide an order.
+        if isinstance(problem, asyncio.CancelledError):
+            self._remember(history)
+        elif isinstance(problem, errors.ThreeCommasError):
+            pass  # It says what may have been ordered.
+        elif isinstance(problem, Exception) and self._may_have_acted(history):
             raise retry.unknown(history, retry.told(problem)) from problem
 
     def _may_have_acted(self, history: History) -> bool:
@@ -495,7 +485,7 @@ class Session:
         if self._on_attempt is not None:
             try:
                 self._on_attempt(attempt)
-            except Exception:  # noqa: BLE001 - the caller's function may raise anything
+            except (Exception, asyncio.CancelledError):  # noqa: BLE001 - the caller's function may raise anything
                 _attempts_log.exception("on_attempt raised; the call goes on")
 
     def _heed(self, fault: Fault) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests import virtual_time
 from tests.scripted_api import LOST, NOT_SENT, REFUSED_422, SILENCE, START, TIMEOUT_408, Script, new_session
-from threecommas_async import BatchReport, SmartTrade, SmartTradeOrder, Verdict, created, errors
+from threecommas_async import BatchReport, SmartTrade, SmartTradeOrder, Verdict, created, endpoints, errors
 from threecommas_async.limiter import Limiter
 from threecommas_async.limits import RateLimit
 from threecommas_async.models.reference import marked, marker_in, reference_in
@@ -124,15 +124,18 @@ def test_a_reference_that_is_asked_for_again_is_the_same_trade() -> None:
     assert exchange.methods == "POST"
 
 
-def test_a_listener_that_raises_hides_no_order(caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize("problem", [ValueError(), asyncio.CancelledError()], ids=repr)
+def test_a_listener_that_raises_hides_no_order(
+    problem: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
     exchange = Exchange([CREATED, CREATED])
     heard: list[int] = []
 
     def raises(_: object) -> None:
-        raise ValueError("from the listener")
+        raise problem
 
     async def main() -> list[int]:
-        session = new_session(exchange)
+        session = new_session(exchange, on_attempt=raises)
         trades = SmartTrades(session)
         listening = session.recorder.listening
         with listening(raises), listening(lambda exchange: heard.append(exchange.status)):
@@ -141,7 +144,24 @@ def test_a_listener_that_raises_hides_no_order(caplog: pytest.LogCaptureFixture)
     assert virtual_time.run(main()) == [99, 99]
     assert exchange.methods == "POST"
     assert heard == [201]
-    assert [entry.getMessage() for entry in caplog.records] == ["on_exchange raised; the call goes on"]
+    assert [entry.getMessage() for entry in caplog.records] == [
+        "on_attempt raised; the call goes on",
+        "on_exchange raised; the call goes on",
+    ]
+
+
+def test_what_fails_after_the_answer_hides_no_order() -> None:
+    def full(row: endpoints.Endpoint[Any], _: object) -> None:
+        if row is endpoints.CREATE_SMART_TRADE:
+            raise OSError("no space left for the log")
+
+    exchange = Exchange([CREATED, CREATED])
+    error = create(exchange, notice=full)
+    assert isinstance(error, errors.OutcomeUnknownError)
+    assert isinstance(error.__cause__, OSError)
+    exchange = Exchange([CREATED, CREATED])
+    assert isinstance(create(exchange, times=2, notice=full), errors.OutcomeUnknownError)
+    assert exchange.methods.count("POST") == 1
 
 
 def test_a_reference_that_is_asked_for_twice_at_once_is_one_order() -> None:
