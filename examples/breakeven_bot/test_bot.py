@@ -80,6 +80,6 @@ async def test_a_stop_of_which_the_update_would_drop_something_is_left_alone(
     trade: SmartTrade, sandbox: Sandbox, market: Market, clock: Clock
 ) -> None:
     market.move(PAIR, percent=3)
-    await clock.advance(hours=1)
+    await clock.advance(minutes=5)
     assert sandbox.exchange.trades[trade.id].status == "waiting_targets"
     assert not sandbox.ledger.orders(action="update")
