@@ -19,7 +19,8 @@ async def main(account_id: int) -> int:
                 account_id=account_id, order="loss", deadline=600, wait=True, on_progress=show
             )
         except asyncio.CancelledError as cancelled:
-            print(BatchReport.of(cancelled))
+            if (so_far := BatchReport.of(cancelled)) is not None:
+                print(so_far)
             raise
     print(report.table())
     print(report.summary())

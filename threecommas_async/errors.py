@@ -57,6 +57,8 @@ if TYPE_CHECKING:
 
 SETTLED: Final = timedelta(minutes=2)
 """After which time a lost order that is not found is taken for one that does not exist."""
+_OF_THE_KEY: Final = ("api key not authorized", "enough permissions")
+"""What a 403 says that is about the permissions of the key, in lower case."""
 _TRADE_IN_PATH: Final = re.compile(r"/smart_trades/(\d+)")
 
 
@@ -339,6 +341,12 @@ class AuthenticationError(APIStatusError):
 class PermissionDeniedError(APIStatusError):
     """403: the key lacks the permission of the call, or the object's state does not allow the action."""
 
+    @property
+    def lacks_permission(self) -> bool:
+        """The answer says that it is the key; False where it is about the object, or cannot be told."""
+        told = f"{self.error} {self.description}".lower().replace("_", " ")
+        return self.from_api and any(words in told for words in _OF_THE_KEY)
+
 
 class NotFoundError(APIStatusError):
     """No such object for this key: 404, or the 400 whose ``error`` says so."""
@@ -421,6 +429,8 @@ class BatchInterruptedError(ThreeCommasError):
 
 class BatchStoppedError(ThreeCommasError):
     """The batch was called off, by its deadline or a cancellation, before this was sent: nothing was sent.
+
+    In the group of `BatchReport.raise_for_failures` also: before all of the input was read.
 
     Also the cause of the `asyncio.CancelledError` of a batch that was cancelled; `BatchReport.of` finds it.
 

@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests import virtual_time
-from tests.cancelled_batches import report_of_cancelled
+from tests.cancelled_batches import report_of, report_of_cancelled
 from tests.fault_stage import until
 from tests.fleet import LoopSandbox
 from threecommas_async import (
     AuthenticationError,
+    BatchReport,
     BatchStoppedError,
     NotFoundError,
     OutcomeUnknownError,
+    PermissionDeniedError,
     PlanLimitError,
     ReadOnlyError,
     SmartTrade,
@@ -27,6 +29,7 @@ from threecommas_async import (
     ThreeCommas,
     Verdict,
 )
+from threecommas_async.endpoints import Permission
 from threecommas_async.limiter import Limiter
 from threecommas_async.limits import RateLimit
 from threecommas_async.sandbox import EVERY_STATUS, PAPER_ACCOUNT, REAL_ACCOUNT, Sandbox
@@ -581,3 +584,189 @@ async def test_a_filter_by_what_no_pair_is_called_is_refused_and_nothing_is_sent
             with pytest.raises(ValueError, match="pair must be given as QUOTE_BASE"):
                 await call(pair=pair)
         assert sandbox.requests == 0
+
+
+SLOW = (0.02, 0.02)
+"""Seconds that answers take: three pages of a list take six times as long at least."""
+
+
+@pytest.mark.parametrize("seconds", [0.01, 0.03, 0.05])
+@virtual_time.patient
+async def test_who_cancels_while_open_trades_are_listed_is_told_that(
+    seconds: float,
+) -> None:
+    async with (
+        LoopSandbox(trades=250, limit=ROOMY, latency=SLOW) as sandbox,
+        ThreeCommas(**sandbox.credentials()) as client,
+    ):
+        for dry_run in (False, True):
+            with pytest.raises(TimeoutError) as late:
+                async with asyncio.timeout(seconds):
+                    await client.smart_trades.close_all(dry_run=dry_run)
+            report = report_of(late.value)
+            assert (report.ok, report.is_complete, report.dry_run) == (False, False, dry_run)
+            assert "stopped before the open trades were read" in str(report)
+            with pytest.raises(ExceptionGroup, match="the open trades"):
+                report.raise_for_failures()
+        assert writes(sandbox) == {}
+
+
+@pytest.mark.parametrize("how", ["close_many", "cancel_many", "set_note_many", "closing", "plan"])
+@virtual_time.patient
+async def test_who_cancels_while_accounts_are_looked_up_has_a_verdict_on_each_trade(how: str) -> None:
+    async def run(ids: list[int]) -> None:
+        match how:
+            case "set_note_many":
+                await trades.set_note_many(ids, "seen")
+            case "cancel_many":
+                await trades.cancel_many(ids)
+            case "closing":
+                async with trades.closing(ids) as batch:
+                    async for _ in batch:
+                        pass
+            case _:
+                await trades.close_many(ids, dry_run=how == "plan")
+
+    async with (
+        LoopSandbox(trades=250, limit=ROOMY, latency=SLOW) as sandbox,
+        ThreeCommas(**sandbox.credentials()) as client,
+    ):
+        trades, ids = client.smart_trades, list(sandbox.exchange.trades)
+        with pytest.raises(TimeoutError) as late:
+            async with asyncio.timeout(0.03):
+                await run(ids)
+        report = report_of(late.value)
+        assert [outcome.id for outcome in report] == ids
+        kinds = {type(outcome.error) for outcome in report if outcome.verdict is Verdict.SKIPPED}
+        assert kinds == {BatchStoppedError}
+        assert (report.ok, report.is_complete) == (False, True)
+        assert how == "plan" or report.counts == {Verdict.SKIPPED: 250}
+        assert writes(sandbox) == {}
+
+
+async def a_real_trade(sandbox: Sandbox) -> int:
+    async with client_of(sandbox) as other:
+        order = SmartTradeOrder.smart_trade(account_id=REAL_ACCOUNT.id, pair="USDT_DOGE", units=50)
+        new = await other.smart_trades.create(order)
+        await other.smart_trades.wait_for([new], lambda trade: trade.is_filled, timeout=60, poll_every=0.5)
+        return new.id
+
+
+@virtual_time.patient
+async def test_what_is_refused_for_good_costs_the_others_no_end() -> None:
+    async with (
+        LoopSandbox(trades=5, limit=ROOMY, time_scale=1) as sandbox,
+        ThreeCommas(**sandbox.credentials()) as client,
+    ):
+        real = await a_real_trade(sandbox)
+        report = await client.smart_trades.close_all(order="loss", wait=True, deadline=600)
+        assert report.counts == {Verdict.CLOSED: 5, Verdict.REFUSED: 1}
+        assert [outcome.id for outcome in report.failed] == [real]
+        assert report.elapsed < 30
+        assert report.requests < 20
+
+
+@virtual_time.patient
+async def test_what_is_tried_to_the_end_costs_the_others_no_end() -> None:
+    """The trade is refused because of its state, which may change."""
+    async with (
+        LoopSandbox(trades=5, limit=ROOMY, time_scale=1) as sandbox,
+        client_of(sandbox) as client,
+    ):
+        [new] = seed(sandbox, 1, "waiting_position")
+        report = await client.smart_trades.close_all(on_unfilled="close", wait=True, deadline=600)
+        assert report.counts == {Verdict.CLOSED: 5, Verdict.REFUSED: 1}
+        assert [outcome.id for outcome in report.failed] == [new]
+        assert {outcome.trade.status for outcome in report if outcome.ok and outcome.trade} == {"panic_sold"}
+        tries = report.elapsed / 8
+        assert report.elapsed == pytest.approx(600, abs=10)
+        assert report.requests < 3 * tries + 30  # Close, look and list; and a few polls at the beginning.
+
+
+@virtual_time.patient
+async def test_a_client_that_only_reads_is_done_at_once() -> None:
+    async with (
+        LoopSandbox(trades=150, limit=ROOMY, time_scale=1) as sandbox,
+        client_of(sandbox, read_only=True) as client,
+    ):
+        report = await client.smart_trades.close_all(wait=True, deadline=600)
+        assert report.counts == {Verdict.REFUSED: 150}
+        assert (report.requests, report.elapsed < 1) == (4, True)
+
+
+@pytest.mark.parametrize("how", ["close_all", "close_many", "cancel_many", "set_note_many"])
+@virtual_time.patient
+async def test_a_key_that_may_not_write_stops_a_batch(how: str) -> None:
+    reads = [Permission.SMART_TRADES_READ]
+    async with LoopSandbox(trades=150, limit=ROOMY, time_scale=1) as sandbox:
+        async with client_of(sandbox, **sandbox.credentials(permissions=reads, mode="real")) as client:
+            trades, ids = client.smart_trades, list(sandbox.exchange.trades)
+            match how:
+                case "close_all":
+                    report = await trades.close_all(wait=True, deadline=600)
+                case "set_note_many":
+                    report = await trades.set_note_many(ids, "seen")
+                case _:
+                    report = await getattr(trades, how)(ids)
+        assert report.counts.keys() == {Verdict.REFUSED, Verdict.SKIPPED}
+        assert {type(outcome.error) for outcome in report} == {PermissionDeniedError}
+        assert report.requests <= 2 + 16
+        assert report.elapsed < 1
+
+
+ENDED = ("finished",)
+HELD = ("waiting_targets",)
+UNFILLED = ("waiting_position",)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "options", "by_trade", "by_id"),
+    [
+        (HELD, {}, 1, 1),
+        (UNFILLED, {}, 2, 3),
+        (UNFILLED, {"on_unfilled": "skip"}, 1, 2),
+        (UNFILLED, {"on_unfilled": "close"}, 2, 2),
+        (ENDED, {}, 0, 2),
+    ],
+)
+@virtual_time.patient
+async def test_a_plan_counts_the_requests_that_a_run_takes(
+    statuses: tuple[str, ...], options: dict[str, Any], by_trade: int, by_id: int
+) -> None:
+    each_second = RateLimit(requests=1, period=1.0, lockout=1.0)
+
+    async def planned_and_taken(call: Any, *given: Any) -> tuple[float, int]:
+        plan: BatchReport = await call(*given, dry_run=True, **options)
+        return plan.floor + 1, (await call(*given, **options)).requests
+
+    async with (
+        LoopSandbox(limit=ROOMY, time_scale=1) as sandbox,
+        client_of(sandbox, limits=each_second) as client,
+    ):
+        trades = client.smart_trades
+        ids = seed(sandbox, 7, *statuses)
+        read = [trade async for trade in trades.iterate()]
+        if not by_trade:  # A floor of no request is that of one.
+            assert (await trades.close_many(read)).requests == 0
+        else:
+            assert await planned_and_taken(trades.close_many, read) == (7 * by_trade, 7 * by_trade)
+        ids = seed(sandbox, 7, *statuses)
+        assert await planned_and_taken(trades.close_many, ids) == (7 * by_id, 7 * by_id)
+        nowhere = [999_999_991, 999_999_992, 999_999_993]
+        assert await planned_and_taken(trades.close_many, nowhere) == (3, 3)
+
+
+@pytest.mark.parametrize(("statuses", "each"), [(HELD, 1), (UNFILLED, 2)])
+@virtual_time.patient
+async def test_a_plan_of_all_that_is_open_counts_the_lists(statuses: tuple[str, ...], each: int) -> None:
+    each_second = RateLimit(requests=1, period=1.0, lockout=1.0)
+    async with (
+        LoopSandbox(limit=ROOMY, time_scale=100) as sandbox,
+        client_of(sandbox, limits=each_second) as client,
+    ):
+        seed(sandbox, 103, *statuses)
+        plan = await client.smart_trades.close_all(dry_run=True)
+        report = await client.smart_trades.close_all()
+        assert report.requests == plan.floor + 1 == 103 * each + 2 + 1
+        nothing = await client.smart_trades.close_all(dry_run=True)
+        assert nothing.floor == 0

@@ -307,6 +307,43 @@ async def test_ctrl_c_tells_what_is_closed_where_nobody_reads_standard_error() -
         assert process.returncode == 130
 
 
+@pytest.mark.parametrize("arguments", [["-"], ["5", "-"]])
+async def test_standard_input_that_brings_no_ids_closes_nothing(arguments: list[str]) -> None:
+    """What was to list them has failed."""
+    async with Sandbox(trades=1, limit=ROOMY) as sandbox:
+        code, out, err = await run(
+            "close", *arguments, "--yes", "--json", env=environment(sandbox), given="\n"
+        )
+        assert (code, out, sandbox.requests) == (2, "", 0)
+        assert "standard input is empty" in err
+
+
+@pytest.mark.parametrize("options", [[], ["--yes"]])
+async def test_without_a_filter_no_filter_is_blamed(options: list[str]) -> None:
+    async with Sandbox(limit=ROOMY) as sandbox:
+        code, _, err = await run("close", "--all", *options, env=environment(sandbox))
+        assert (code, "No trade is open." in err, "filter" in err, "--yes" in err) == (0, True, False, False)
+
+
+@pytest.mark.parametrize("options", [["--yes"], ["--yes", "--json"], []])
+async def test_ctrl_c_while_open_trades_are_listed_is_no_word_on_whether_there_are_any(
+    options: list[str],
+) -> None:
+    async with Sandbox(trades=3, limit=ROOMY, latency=(5, 5)) as sandbox:
+        async with start("close", "--all", *options, env=environment(sandbox)) as process:
+            await until(lambda: sandbox.requests == 1 or process.returncode is not None)
+            process.send_signal(signal.SIGINT)
+            out, err = (text.decode() for text in await end_of(process))
+        assert process.returncode == 130, err
+        if "--json" in options:
+            told = json.loads(out)
+            assert (told["ok"], told["is_complete"], told["unread"]) == (False, False, "the open trades")
+        else:
+            assert "stopped before the open trades were read" in out
+        assert "No " not in err
+        assert "Add --yes" not in err
+
+
 async def test_closed_standard_input_holds_no_ids() -> None:
     async with Sandbox(trades=1, limit=ROOMY) as sandbox:
         command = f"exec {sys.executable} -m threecommas_async close - --yes <&-"

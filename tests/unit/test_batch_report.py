@@ -204,6 +204,23 @@ def test_failures_raise_together() -> None:
     BatchReport((Outcome(9, Verdict.CLOSED),), 1.0).raise_for_failures()
 
 
+def test_a_report_that_does_not_know_everything_is_no_success() -> None:
+    report = BatchReport((), 1.0, unread="the open trades")
+    assert (report.ok, report.is_complete, report.failed) == (False, False, ())
+    assert repr(report) == "<BatchReport of 0: nothing, stopped before the open trades were read>"
+    assert str(report).splitlines()[-1] == "stopped before the open trades were read: there may be more"
+    told = report.to_dict()
+    assert (told["ok"], told["is_complete"], told["unread"]) == (False, False, "the open trades")
+    with pytest.raises(ExceptionGroup, match=r"^stopped before the open trades were read") as caught:
+        report.raise_for_failures()
+    assert [type(error) for error in caught.value.exceptions] == [errors.BatchStoppedError]
+    some = BatchReport((Outcome(1, Verdict.UNKNOWN, error=LOST),), 1.0, unread="all items")
+    with pytest.raises(ExceptionGroup, match="1 of 1 failed: 1; stopped before all items were read") as both:
+        some.raise_for_failures()
+    assert len(both.value.exceptions) == 2
+    assert BatchReport((), 1.0).to_dict()["is_complete"] is True
+
+
 def test_a_report_can_be_pickled() -> None:
     report = BatchReport((Outcome(1, Verdict.CLOSED, SUMMARY), Outcome(3, Verdict.UNKNOWN, error=LOST)), 1.0)
     copy = pickle.loads(pickle.dumps(report))

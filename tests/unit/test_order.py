@@ -252,3 +252,30 @@ def test_an_update_sends_only_what_was_set_and_null_for_none() -> None:
 def test_helpers_refuse_what_is_no_exact_number(make: Any, bad: object) -> None:
     with pytest.raises(ValueError, match="price"):
         make(bad)
+
+
+@pytest.mark.parametrize("seconds", [60, Decimal(60), Decimal("60.0"), Decimal("6E+1")])
+def test_a_delay_may_be_the_decimal_of_an_answer(seconds: Any) -> None:
+    for timeout in (stop_loss(1, timeout=seconds).timeout, OrderTimeout(enabled=True, value=seconds)):
+        assert timeout is not None
+        assert (timeout.value, type(timeout.value)) == (60, int)
+
+
+@pytest.mark.parametrize(
+    "seconds",
+    [
+        True,
+        60.0,
+        "60",
+        Decimal("60.5"),
+        Decimal("NaN"),
+        Decimal("sNaN"),
+        Decimal("inf"),
+        Decimal("1E+999999"),
+    ],
+)
+def test_a_delay_that_is_no_whole_number_is_refused(seconds: Any) -> None:
+    with pytest.raises(ValueError, match="timeout must be a whole number of seconds, not"):
+        stop_loss(1, timeout=seconds)
+    with pytest.raises(ValueError, match="timeout must be a whole number of seconds, not"):
+        OrderTimeout(enabled=True, value=seconds)

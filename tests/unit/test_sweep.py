@@ -236,6 +236,79 @@ def test_a_refusal_that_all_would_meet_ends_the_sweep() -> None:
     assert len(market.rounds) == 1
 
 
+FORBIDDEN = errors.PermissionDeniedError("403", error="access_denied", description="Api key not authorized")
+
+
+def mismatch(cause: Exception | None, *, is_known: bool = False) -> errors.ModeMismatchError:
+    refusal = errors.ModeMismatchError("real", is_known=is_known)
+    refusal.__cause__ = cause
+    return refusal
+
+
+@pytest.mark.parametrize(
+    ("refusal", "tries"),
+    [
+        (errors.ReadOnlyError("no"), 1),
+        (mismatch(None, is_known=True), 1),
+        (mismatch(FORBIDDEN), 1),
+        (mismatch(errors.TransportError("no answer")), 4),
+        (FORBIDDEN, 1),
+        (errors.PermissionDeniedError("403", error="access_denied"), 1),
+        (errors.PermissionDeniedError("403", error="Forbidden", description="not in this state"), 4),
+        (errors.InvalidRequestError("not yet"), 4),
+    ],
+)
+def test_what_is_refused_for_good_is_tried_once(refusal: Exception, tries: int) -> None:
+    market = Market({1: 1, 2: 99})
+
+    async def close(items: list[Item]) -> BatchReport:
+        market.rounds.append([item.id for item in items])
+        market.tries[1] = 0
+        done = Outcome(1, Verdict.CLOSING), Outcome(2, Verdict.REFUSED, error=refusal)
+        return BatchReport(done if len(items) == 2 else done[1:], 1.0)
+
+    market.close = close  # type: ignore[method-assign]
+    report = virtual_time.run(market.sweep(None))
+    assert market.rounds == [[1, 2]] + [[2]] * (tries - 1)
+    assert report.counts == {Verdict.CLOSING: 1, Verdict.REFUSED: 1}
+
+
+def test_a_look_for_ends_that_fails_costs_no_report() -> None:
+    async def fail(_outcomes: dict[int, Outcome]) -> None:
+        raise ConnectionError("the store is gone")
+
+    async def main() -> BatchReport:
+        market = Market({1: 1, 2: 99})
+        return await Sweep(
+            market.look,
+            market.close,
+            BatchReport,
+            errand=market.errand,
+            skips_unfilled=False,
+            deadline=30.0,
+            settle=fail,
+        ).run()
+
+    assert virtual_time.run(main()).counts == {Verdict.CLOSING: 1, Verdict.REFUSED: 1}
+
+
+def test_a_sweep_that_is_cancelled_before_it_has_its_list_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    class Slow(Market):
+        async def look(self, mark: Mark | None) -> Survey:
+            await asyncio.sleep(3600)
+            return await super().look(mark)
+
+    async def main() -> BatchReport:
+        task = asyncio.create_task(Slow({1: 1}).sweep(None))
+        await asyncio.sleep(1)
+        task.cancel()
+        return await report_of_cancelled(task)
+
+    report = virtual_time.run(main())
+    assert (len(report), report.ok, report.unread) == (0, False, "the open trades")
+    assert caplog.text.count("a batch was cancelled") == 1
+
+
 @pytest.mark.parametrize("after", [0.5, 2.0])
 def test_a_sweep_that_is_cancelled_holds_what_it_knows(after: float) -> None:
     async def main() -> BatchReport:

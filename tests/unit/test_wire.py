@@ -272,6 +272,23 @@ def test_permission_error_names_the_permission_of_the_call() -> None:
     assert "SMART_TRADES_WRITE" in str(fail(403, b'{"error":"access_denied"}', row=endpoints.CLOSE_BY_MARKET))
 
 
+@pytest.mark.parametrize(
+    ("content", "is_of_key"),
+    [
+        (b'{"error":"access_denied","error_description":"Api key not authorized for this action"}', True),
+        (b'{"error":"api_key_has_not_enough_permissions"}', True),
+        (b'{"error":"Api key doesn\'t have enough permissions"}', True),
+        (b'{"error":"access_denied"}', False),
+        (b'{"error":"Forbidden","error_description":"Account not owned by current user."}', False),
+        (b"<html>enough permissions</html>", False),
+    ],
+)
+def test_a_permission_that_the_key_lacks_is_told_from_a_state(content: bytes, *, is_of_key: bool) -> None:
+    failure = fail(403, content)
+    assert isinstance(failure, errors.PermissionDeniedError)
+    assert failure.lacks_permission is is_of_key
+
+
 LATER = datetime(2025, 11, 11, 17, 8, 36, tzinfo=UTC)
 
 

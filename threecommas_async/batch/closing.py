@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol, get_args
 
 from threecommas_async import errors
 from threecommas_async.batch.report import Outcome, Verdict, lighten, refused
+from threecommas_async.endpoints import Replay
 from threecommas_async.models.status import StatusCode
 from threecommas_async.models.summary import TradeSummary
 
@@ -66,6 +67,8 @@ class Closing:
         try:
             trade = await self._calls.close_by_market(trade_id)
         except (errors.InvalidRequestError, errors.PermissionDeniedError) as refusal:
+            if lacks_permission_to_write(refusal):
+                raise
             return await self._end_uncloseable(await why(self._looks, trade_id, refusal), refusal)
         seen = TradeSummary.of(trade)
         if not seen.is_terminal:
@@ -106,11 +109,35 @@ class Cancelling:
         try:
             trade = await self._calls.cancel(item.id)
         except (errors.InvalidRequestError, errors.PermissionDeniedError) as refusal:
+            if lacks_permission_to_write(refusal):
+                raise
             trade = await why(self._looks, item.id, refusal)
             verdict = Verdict.REFUSED if trade.is_open else Verdict.ALREADY_CLOSED
             error = lighten(refusal) if trade.is_open else None
             return Outcome(item.id, verdict, TradeSummary.of(trade), error)
         return Outcome(item.id, Verdict.CANCELLED, TradeSummary.of(trade))
+
+
+def lacks_permission_to_write(problem: BaseException | None) -> bool:
+    """Whether a write was refused because of the key, whatever it was about."""
+    if not isinstance(problem, errors.PermissionDeniedError) or problem.endpoint is None:
+        return False
+    return problem.lacks_permission and problem.endpoint.replay is not Replay.SAFE
+
+
+def is_for_good(problem: BaseException | None) -> bool:
+    """Whether the same call would be refused the same way."""
+    match problem:
+        case errors.ModeMismatchError(is_known=False):
+            # What could not be looked up now may be found out later.
+            return problem.__cause__ is None or is_for_good(problem.__cause__)
+        case errors.GuardError():
+            return True
+        case errors.PermissionDeniedError():
+            is_denied = problem.error.lower().replace("_", " ") == "access denied"  # Whoever is meant.
+            return problem.lacks_permission or is_denied
+        case _:
+            return False
 
 
 async def why(calls: Calls, trade_id: int, refusal: errors.APIStatusError) -> SmartTrade:
@@ -157,9 +184,26 @@ def plan(
     return Outcome(item.id, Verdict.WOULD_CANCEL if on_unfilled == "cancel" else Verdict.SKIPPED, seen)
 
 
-def requests_of(outcome: Outcome) -> int:
-    """Return how many requests a planned verdict takes: an unfilled trade is read before it is cancelled."""
-    return {Verdict.WOULD_CLOSE: 1, Verdict.WOULD_CANCEL: 2}.get(outcome.verdict, 0)
+def requests_of(item: Item, outcome: Outcome) -> int:
+    """Return how many requests it takes at least to do what a plan says of an item.
+
+    An unfilled trade is read before it is cancelled or left alone. Of a bare id nobody knows that it is
+    unfilled or has ended: its close is ordered, is refused, and the trade is read to see why.
+    """
+    is_bare = item.seen is None
+    match outcome.verdict:
+        case Verdict.WOULD_CLOSE:
+            return 2 if outcome.trade is not None and outcome.trade.is_unfilled else 1
+        case Verdict.WOULD_CANCEL:
+            return 3 if is_bare else 2
+        case Verdict.ALREADY_CLOSED:
+            return 2 if is_bare else 0
+        case Verdict.SKIPPED if outcome.error is None:
+            return 2 if is_bare else 1
+        case Verdict.REFUSED if is_bare and isinstance(outcome.error, errors.NotFoundError):
+            return 1
+        case _:
+            return 0
 
 
 def ended_held(end: TradeSummary) -> Outcome | None:

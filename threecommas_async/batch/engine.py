@@ -12,7 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from threecommas_async import errors
-from threecommas_async.batch.items import Item
+from threecommas_async.batch.closing import lacks_permission_to_write
+from threecommas_async.batch.items import Input, Item
 from threecommas_async.batch.progress import OnProgress, Teller, is_cancelled
 from threecommas_async.batch.report import BatchReport, Outcome, Verdict, lighten
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterator
     from types import TracebackType
 
-    from threecommas_async.batch.items import Read, Source
+    from threecommas_async.batch.items import Read
     from threecommas_async.errand import Errand
     from threecommas_async.limits import RateLimit
 
@@ -48,7 +49,7 @@ class Batch(AsyncIterator[Outcome]):
     finish, and nothing more is sent.
 
     Args:
-        read: Returns what to do it to: a list, or what yields it while the batch works.
+        read: Reads what to do it to.
         act: Does it to one item, and returns the verdict or raises.
         errand: Counts the requests of the calls, and calls them off.
         limit: The request limit that they keep.
@@ -57,6 +58,7 @@ class Batch(AsyncIterator[Outcome]):
         on_progress: Called after each verdict.
         lost: Returns what is known of a cancelled write on a trade.
         clock: Seconds of a clock that never goes back.
+        what: What it is given, as a text says it.
     """
 
     def __init__(
@@ -71,8 +73,10 @@ class Batch(AsyncIterator[Outcome]):
         on_progress: OnProgress | None,
         lost: Callable[[int], errors.OutcomeUnknownError | None],
         clock: Callable[[], float] = time.monotonic,
+        what: str = "all trades",
     ) -> None:
         self._read = read
+        self._given = Input(what)
         self._items: Iterator[Item] | AsyncGenerator[Item, None] = iter(())
         self._total: int | None = None
         self._act = act
@@ -105,7 +109,9 @@ class Batch(AsyncIterator[Outcome]):
         is_over = self._is_begun and not self._at_work
         elapsed = (self._ended if is_over else self._clock()) - self._began if self._is_begun else 0.0
         outcomes = tuple(outcome for outcome in self._outcomes if isinstance(outcome, Outcome))
-        return make_report(outcomes, elapsed, self._errand, self._limit)
+        is_stopped = not self._at_work and (self._is_begun or self._errand.called_off is not None)
+        unread = self._given.unread if is_stopped else ""
+        return make_report(outcomes, elapsed, self._errand, self._limit, unread=unread)
 
     async def run(self) -> BatchReport:
         """Work until every item has its verdict.
@@ -161,20 +167,30 @@ class Batch(AsyncIterator[Outcome]):
             if self._deadline is not None and self._timer is None:
                 self._timer = asyncio.get_running_loop().call_later(self._deadline, self._pass_deadline)
             try:
-                items = await self._read()
+                await self._read(self._given)
+            except asyncio.CancelledError:
+                self._stop_timer()
+                self._take_over()
+                raise
             except BaseException:
                 self._stop_timer()
                 raise
-            await self._set_to_work(items)
+            await self._set_to_work()
 
-    async def _set_to_work(self, items: Source) -> None:
+    def _take_over(self) -> None:
+        """Take what was read."""
         self._is_begun = True
         self._began = self._ended = self._clock()
-        if isinstance(items, AsyncGenerator):
-            self._items = items
-        else:
-            self._total = len(items)
-            self._items = iter(items)
+        if self._given.stream is not None:
+            self._items = self._given.stream
+            return
+        self._total = len(self._given.items)
+        self._items = iter(self._given.items)
+        self._given.items = []  # They are needed until they are taken, and no longer.
+
+    async def _set_to_work(self) -> None:
+        self._take_over()
+        if self._total is not None:
             self._concurrency = min(self._concurrency, self._total)
         self._teller.begin(self._total)
         await asyncio.sleep(0)  # Whoever was cancelled before he came here is told so now: nothing has left.
@@ -306,7 +322,11 @@ class Batch(AsyncIterator[Outcome]):
 
     async def _next_of(self, stream: AsyncIterator[Item]) -> Item | None:
         async with self._turnstile:  # An async generator serves one at a time.
-            return None if self._source_error else await anext(stream, None)
+            if self._source_error:
+                return None
+            item = await anext(stream, None)
+            self._given.is_whole = self._given.is_whole or item is None
+            return item
 
     async def _take(self, place: int, item: Item) -> None:
         id = item.id
@@ -363,6 +383,8 @@ class Batch(AsyncIterator[Outcome]):
         stops = next((p for p in (problem, problem.__cause__) if isinstance(p, _STOPS_A_BATCH)), None)
         if stops is not None:
             self._errand.call_off(stops)
+        elif item.id and lacks_permission_to_write(problem):
+            self._errand.call_off(problem)  # The calls of a batch of trades all need the same one.
         if not isinstance(problem, errors.ThreeCommasError | ValueError):
             _log.error("item %s of a batch failed unexpectedly", item.id or item.value, exc_info=problem)
         return _outcome(item, _verdict_of(problem), problem)
@@ -417,7 +439,7 @@ def _under_way() -> errors.OutcomeUnknownError:
 
 
 def make_report(
-    outcomes: tuple[Outcome, ...], elapsed: float, errand: Errand, limit: RateLimit
+    outcomes: tuple[Outcome, ...], elapsed: float, errand: Errand, limit: RateLimit, *, unread: str = ""
 ) -> BatchReport:
     """Return the report of an errand."""
     return BatchReport(
@@ -427,4 +449,5 @@ def make_report(
         requests=errand.requests,
         retries=errand.retries,
         rate_limited=errand.rate_limited,
+        unread=unread,
     )

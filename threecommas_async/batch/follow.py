@@ -234,14 +234,14 @@ async def follow(
     for name, seconds in (("timeout", timeout), ("poll_every", poll_every)):
         if not is_duration(seconds):
             raise ValueError(f"{name} must be a positive number of seconds, not {reprlib.repr(seconds)}")
-    poll = _Poll(calls, ids, is_there, take, must_exist=must_exist)
+    poll = Poll(calls, ids, is_there, take, must_exist=must_exist)
     clock = asyncio.get_running_loop().time
     ends_at, pause = clock() + timeout, poll_every / 8
     try:
         async with asyncio.timeout(timeout):
             await poll.once(is_last=True)
             while poll.left:
-                pause = max(pause, poll.cost * limit.period / (_SHARE * limit.requests))
+                pause = max(pause, pause_after(poll.cost, limit))
                 if clock() + pause >= ends_at:
                     await poll.once(is_last=True)
                 await asyncio.sleep(pause)
@@ -255,12 +255,17 @@ async def follow(
         ) from poll.problem
 
 
+def pause_after(requests: int, limit: RateLimit) -> float:
+    """Return the seconds from a poll to the next one that leave the others their share of the limit."""
+    return requests * limit.period / (_SHARE * limit.requests)
+
+
 def _unmet(predicate: Predicate) -> str:
     name = str(getattr(predicate, "__name__", ""))
     return f"had neither met the predicate{f' {name}' if name.isidentifier() else ''} nor ended"
 
 
-class _Poll:
+class Poll:
     """Looks where trades are.
 
     How those ended that are no longer active is read for a hundred at once that were missing twice, and for
@@ -272,6 +277,7 @@ class _Poll:
         is_there: Whether a trade is where it is to be.
         take: Is given each trade that is there, or has ended.
         must_exist: A trade that is none of this key is an error.
+        cost: Requests that the active ones are thought to take.
 
     Attributes:
         left: Ids of the others.
@@ -280,10 +286,17 @@ class _Poll:
     """
 
     def __init__(
-        self, calls: Calls, ids: set[int], is_there: Predicate, take: See, *, must_exist: bool
+        self,
+        calls: Calls,
+        ids: set[int],
+        is_there: Predicate,
+        take: See,
+        *,
+        must_exist: bool,
+        cost: int = 1,
     ) -> None:
         self.left: set[int] = set(ids)
-        self.cost: int = 1
+        self.cost: int = cost
         self.problem: ThreeCommasError | None = None
         self._calls = calls
         self._is_there = is_there

@@ -5,17 +5,61 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from threecommas_async.batch.closing import ended_held
+from threecommas_async.batch.follow import Poll, pause_after
 from threecommas_async.batch.items import each
 from threecommas_async.batch.report import Outcome, Verdict
 from threecommas_async.models.status import StatusCode
 from threecommas_async.models.summary import TradeSummary
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from threecommas_async.batch.follow import Calls
     from threecommas_async.batch.report import BatchReport
+    from threecommas_async.limits import RateLimit
     from threecommas_async.models.smart_trade import SmartTrade
 
 _ORDERED_ENDS: Final = frozenset({StatusCode.PANIC_SOLD, StatusCode.CANCELLED})
 """States in which a trade that was told to close or to cancel ends; in others it ended by itself."""
+
+
+class Ends:
+    """Looks now and then how trades have ended that were told to, while others are still tried.
+
+    Args:
+        calls: The calls.
+        limit: The request limit that is kept.
+        poll_every: Seconds between two looks, at least.
+        clock: Seconds of a clock that never goes back.
+    """
+
+    def __init__(
+        self, calls: Calls, *, limit: RateLimit, poll_every: float, clock: Callable[[], float]
+    ) -> None:
+        self._calls = calls
+        self._limit = limit
+        self._poll_every = poll_every
+        self._clock = clock
+        self._cost = 1
+        self._due = 0.0
+
+    async def __call__(self, outcomes: dict[int, Outcome]) -> None:
+        """Look, if it is time, and replace the verdicts on what has ended.
+
+        Raises:
+            BatchStoppedError: It was called off.
+        """
+        ids = {id for id, told in outcomes.items() if told.verdict is not Verdict.UNKNOWN and can_end(told)}
+        if not ids or self._clock() < self._due:
+            return
+
+        def take(trade: SmartTrade) -> None:
+            outcomes[trade.id] = followed(outcomes[trade.id], TradeSummary.of(trade))
+
+        poll = Poll(self._calls, ids, lambda _: False, take, must_exist=False, cost=self._cost)
+        await poll.once(is_last=True)
+        self._cost = poll.cost
+        self._due = self._clock() + max(self._poll_every, pause_after(poll.cost, self._limit))
 
 
 def can_end(outcome: Outcome) -> bool:

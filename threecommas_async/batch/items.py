@@ -11,14 +11,13 @@ from collections.abc import (
     Awaitable,
     Callable,
     Iterable,
-    Sequence,
 )
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from operator import itemgetter
 from typing import TYPE_CHECKING, Final, Literal, TypeAlias, TypeVar, get_args
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from threecommas_async.errors import BatchStoppedError
 from threecommas_async.models.smart_trade import SmartTrade
@@ -56,10 +55,29 @@ class Item(Struct, frozen=True, gc=False):
     fault: ValueError | None = None
 
 
-Source: TypeAlias = Sequence[Item] | AsyncGenerator[Item, None]
-"""The items of a batch: all of them, or what yields them while the batch works."""
-Read: TypeAlias = Callable[[], Awaitable[Source]]
-"""Reads what a batch is given."""
+class Input(Struct):
+    """What a batch is given, as far as it has been read.
+
+    Args:
+        what: What it is, as a text says it.
+        items: The items.
+        stream: Yields more of them while the batch works; None where nothing does.
+        is_whole: Nothing more is to come.
+    """
+
+    what: str = "all trades"
+    items: list[Item] = field(default_factory=list[Item])
+    stream: AsyncGenerator[Item, None] | None = None
+    is_whole: bool = False
+
+    @property
+    def unread(self) -> str:
+        """What was not read to its end; empty where all of it was."""
+        return "" if self.is_whole else self.what
+
+
+Read: TypeAlias = Callable[[Input], Awaitable[None]]
+"""Reads what a batch is given. What it was cancelled after is in there, too."""
 
 
 def read_item(item: object) -> Item:
@@ -96,8 +114,8 @@ def check_iterable(
 
 
 async def read_items(
-    trades: Iterable[object] | AsyncIterable[object], *, order: ClosingOrder, errand: Errand
-) -> Source:
+    trades: Iterable[object] | AsyncIterable[object], given: Input, *, order: ClosingOrder, errand: Errand
+) -> None:
     """Read what a batch is given.
 
     An asynchronous iterable is read while the batch works, unless the order needs all of it first: then it is
@@ -105,6 +123,7 @@ async def read_items(
 
     Args:
         trades: Ids and trades.
+        given: Where they are read to.
         order: Which comes first.
         errand: What they are read for.
 
@@ -113,22 +132,56 @@ async def read_items(
     """
     check_order(order)
     check_iterable(trades)
-    if order == "given":
-        return (
-            _stream(trades)
-            if isinstance(trades, AsyncIterable)
-            else [read_item(t) async for t in each(trades)]
-        )
+    if order == "given" and isinstance(trades, AsyncIterable):
+        given.stream = _stream(trades)
+        return
     ranked: list[tuple[float, Item]] = []
+
+    def take(trade: object) -> None:
+        if order == "given":
+            ranked.append((0.0, read_item(trade)))
+        elif isinstance(trade, SmartTrade):
+            ranked.append((rank(trade, order), read_item(trade)))
+        else:
+            raise ValueError(f'order="{order}" needs trades, not {reprlib.repr(trade)}: list them first')
+
+    try:
+        if isinstance(trades, AsyncIterable):
+            given.is_whole = await _take_until_called_off(trades, take, errand)
+        else:
+            await take_all(trades, take, given)
+    finally:
+        given.items = in_order(ranked)
+
+
+async def take_all(trades: Iterable[T], take: Callable[[T], None], given: Input) -> None:
+    """Take all items of an iterable; also those that are left when it is cancelled meanwhile."""
+    rest = iter(trades)
+    try:
+        async for trade in each(rest):
+            take(trade)
+    except asyncio.CancelledError:
+        with suppress(Exception):  # What fails here hides no cancellation.
+            for trade in rest:
+                take(trade)
+            given.is_whole = True
+        raise
+    given.is_whole = True
+
+
+async def _take_until_called_off(
+    trades: AsyncIterable[object], take: Callable[[object], None], errand: Errand
+) -> bool:
+    """Return whether it was read to its end."""
     async with aclosing(each(trades)) as source:
         while True:
             try:
                 trade = await errand.wait_for(partial(anext, source))
-            except (StopAsyncIteration, BatchStoppedError):
-                return in_order(ranked)
-            if not isinstance(trade, SmartTrade):
-                raise ValueError(f'order="{order}" needs trades, not {reprlib.repr(trade)}: list them first')
-            ranked.append((rank(trade, order), read_item(trade)))
+            except StopAsyncIteration:
+                return True
+            except BatchStoppedError:
+                return False
+            take(trade)
 
 
 def in_order(ranked: list[tuple[float, Item]]) -> list[Item]:

@@ -129,16 +129,19 @@ class BatchReport(msgspec.Struct, frozen=True):
     """What became of every item of a batch, in the order of the input; prints as a summary and what failed.
 
     Args:
-        outcomes: One for each item of the input.
+        outcomes: One for each item of the input that was read; see ``unread``.
         elapsed: Seconds from the first item to the last.
         floor: The least number of seconds in which the request limit lets ``requests`` through, round trips
-            excluded. Of a plan: in which it would let through what the plan orders.
+            excluded. Of a plan: in which it would let through what carrying it out takes at least, lists and
+            look-ups included.
         requests: Requests sent, repetitions and looks at what became of lost answers included.
         retries: Those among them that repeated one.
         rate_limited: Those among them that were answered by a 429.
         opened: Ids of trades that were opened while `SmartTrades.close_all` was at work: they match, and
             were left alone.
         dry_run: It is a plan: nothing was ordered.
+        unread: What was not read to its end when it was stopped, such as ``the open trades``: there may be
+            more than the outcomes say. Empty where all of the input has its outcome.
     """
 
     outcomes: tuple[Outcome, ...]
@@ -149,13 +152,15 @@ class BatchReport(msgspec.Struct, frozen=True):
     rate_limited: int = 0
     opened: tuple[int, ...] = ()
     dry_run: bool = False
+    unread: str = ""
 
     @classmethod
     def of(cls, error: BaseException) -> Self | None:
         """Return the report that an error holds, itself or among its causes; None if there is none.
 
         A batch that is cancelled raises `asyncio.CancelledError`, which has no attributes of its own, and
-        `asyncio.timeout` makes a `TimeoutError` of it: this finds the report in both.
+        `asyncio.timeout` makes a `TimeoutError` of it: this finds the report in both. A call that was
+        cancelled before its first step has none: nothing was sent.
 
         Example::
 
@@ -163,7 +168,9 @@ class BatchReport(msgspec.Struct, frozen=True):
                 async with asyncio.timeout(60):
                     report = await client.smart_trades.close_many(trades)
             except TimeoutError as late:
-                print(BatchReport.of(late))
+                report = BatchReport.of(late)
+                if report is not None:
+                    print(report)
         """
         link: BaseException | None = error
         seen: set[int] = set()
@@ -191,9 +198,14 @@ class BatchReport(msgspec.Struct, frozen=True):
         return tuple(outcome for outcome in self.outcomes if not outcome.ok)
 
     @property
+    def is_complete(self) -> bool:
+        """All of the input was read: nothing is without an outcome."""
+        return not self.unread
+
+    @property
     def ok(self) -> bool:
-        """Nothing is left to look at."""
-        return all(outcome.ok for outcome in self.outcomes)
+        """Nothing is left to look at, and all of the input was read."""
+        return self.is_complete and all(outcome.ok for outcome in self.outcomes)
 
     @property
     def totals(self) -> tuple[Totals, ...]:
@@ -201,23 +213,38 @@ class BatchReport(msgspec.Struct, frozen=True):
         return _add_up(self.outcomes)
 
     def raise_for_failures(self) -> None:
-        """Raise unless nothing is left to look at.
+        """Raise unless it is `ok`.
 
         Raises:
-            ExceptionGroup: The errors of `failed`, each once; the text names the trades.
+            ExceptionGroup: The errors of `failed`, each once, and a `BatchStoppedError` where not all of the
+                input was read; the text names the trades.
         """
+        if self.ok:
+            return
         failed = self.failed
+        told: list[str] = []
+        causes = {id(outcome.error): outcome.error for outcome in failed if outcome.error is not None}
+        problems = [*causes.values()]
         if failed:
             named = ", ".join(str(outcome.id) for outcome in failed[:5])
             more = f" and {len(failed) - 5} more" if len(failed) > 5 else ""
-            causes = {id(outcome.error): outcome.error for outcome in failed if outcome.error is not None}
-            raise ExceptionGroup(f"{len(failed)} of {len(self)} failed: {named}{more}", [*causes.values()])
+            told.append(f"{len(failed)} of {len(self)} failed: {named}{more}")
+        if not self.is_complete:
+            told.append(self._stopped)
+            problems.append(errors.BatchStoppedError(self._stopped))
+        raise ExceptionGroup("; ".join(told), problems)
+
+    @property
+    def _stopped(self) -> str:
+        return f"stopped before {self.unread} were read"
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain dicts, lists, texts and numbers; amounts are texts, exactly as they are."""
         return {
             "ok": self.ok,
             "dry_run": self.dry_run,
+            "is_complete": self.is_complete,
+            "unread": self.unread,
             "counts": {verdict.value: count for verdict, count in self.counts.items()},
             "totals": msgspec.to_builtins(list(self.totals)),
             "elapsed": self.elapsed,
@@ -245,7 +272,8 @@ class BatchReport(msgspec.Struct, frozen=True):
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{count} {verdict}" for verdict, count in self.counts.items())
-        return f"<BatchReport of {len(self)}: {counts or 'nothing'}>"
+        stopped = "" if self.is_complete else f", {self._stopped}"
+        return f"<BatchReport of {len(self)}: {counts or 'nothing'}{stopped}>"
 
     def summary(self) -> str:
         """Return what all of it comes to, in a few lines that name no trade of the input."""
@@ -262,6 +290,8 @@ class BatchReport(msgspec.Struct, frozen=True):
         lines += map(_total, self.totals)
         if self.opened:
             lines.append(f"opened meanwhile and left alone: {', '.join(map(str, self.opened))}")
+        if not self.is_complete:
+            lines.append(f"{self._stopped}: there may be more")
         return "\n".join(lines)
 
     def __str__(self) -> str:

@@ -15,6 +15,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from threecommas_async import errors
+from threecommas_async.batch.closing import is_for_good
 from threecommas_async.batch.items import Item, in_order, rank, read_item
 from threecommas_async.batch.predicate import holds
 from threecommas_async.batch.report import BatchReport, Outcome, Verdict
@@ -69,12 +70,14 @@ class Survey(Struct):
         unreadable: Verdicts on trades that cannot be read, so that nobody can say whether they match.
         opened: Ids of what matches and was opened since the sweep began.
         mark: The newest trade.
+        pages: Pages that the list had.
     """
 
     items: list[Item] = field(default_factory=list[Item])
     unreadable: list[Outcome] = field(default_factory=list[Outcome])
     opened: list[int] = field(default_factory=list[int])
     mark: Mark | None = None
+    pages: int = 0
 
     def leave_alone(self, id: int | None, why: str) -> None:
         """Keep the verdict on a trade that cannot be read."""
@@ -124,6 +127,7 @@ async def survey(
     listed: set[int] = set()  # What ends or begins meanwhile moves others to another page.
     async with aclosing(active) as pages:
         async for page in pages:
+            found.pages += 1
             found.mark = found.mark or Mark.of(page)
             for row in _rows(page, predicate, order):
                 if row.id in listed:
@@ -142,6 +146,11 @@ async def survey(
 
 Look: TypeAlias = Callable[[Mark | None], Awaitable[Survey]]
 """Makes a survey; its argument is the mark of the first one, None for that one itself."""
+Settle: TypeAlias = Callable[[dict[int, Outcome]], Awaitable[None]]
+"""Looks how trades have ended, and replaces their verdicts, which are by id."""
+
+THE_LIST: Final = "the open trades"
+"""What is read first, as a text says it."""
 
 
 class Sweep:
@@ -154,6 +163,7 @@ class Sweep:
         errand: What all of it is done for.
         skips_unfilled: Trades whose entry is not filled are left alone.
         deadline: Seconds after which nothing more is sent; None ends when nothing more can be closed.
+        settle: Looks how what was closed has ended while others are tried in vain; None does not.
     """
 
     def __init__(
@@ -165,7 +175,10 @@ class Sweep:
         errand: Errand,
         skips_unfilled: bool,
         deadline: float | None,
+        settle: Settle | None = None,
     ) -> None:
+        self._settle = settle
+        self._is_listed = False
         self._look = look
         self._close = close
         self._report = report
@@ -189,8 +202,11 @@ class Sweep:
         try:
             await self._rounds()
         except asyncio.CancelledError as cancelled:
-            self._take(BatchReport.of(cancelled) or ())
+            of_round = BatchReport.of(cancelled)
+            self._take(of_round or ())
             report = self._so_far()
+            if of_round is None:  # A round tells of it itself.
+                _log.warning("a batch was cancelled: %r", report)
             raise cancelled from errors.BatchStoppedError(f"cancelled: {report!r}", report=report)
         finally:
             if timer is not None:
@@ -199,6 +215,7 @@ class Sweep:
 
     async def _rounds(self) -> None:
         found = await self._look(None)
+        self._is_listed = True
         self._unreadable = found.unreadable
         todo: list[Item] | None = found.items
         idle = 0
@@ -207,13 +224,24 @@ class Sweep:
             idle = 0 if is_progress else idle + 1
             if self._is_over(idle):
                 return
-            if idle:
+            if idle and not self._are_refused_for_good(todo):
                 pause = _PAUSES[min(idle, len(_PAUSES)) - 1]
                 try:
+                    await self._look_for_ends()
                     await self._errand.wait_for(partial(asyncio.sleep, pause))
                 except errors.BatchStoppedError:
                     return
             todo = await self._still_open(found.mark)
+
+    async def _look_for_ends(self) -> None:
+        if self._settle is None:
+            return
+        try:
+            await self._settle(self._outcomes)
+        except errors.BatchStoppedError:
+            raise
+        except Exception as problem:  # noqa: BLE001 - a limiter of the caller's may raise anything
+            _log.warning("how trades have ended cannot be read: %r", problem)
 
     def _is_over(self, idle: int) -> bool:
         is_in_vain = self._deadline is None and idle >= _IDLE_ROUNDS
@@ -240,9 +268,16 @@ class Sweep:
         return items + [Item(id) for id in unknown if id not in listed]
 
     def _is_left_alone(self, item: Item) -> bool:
-        return (
-            self._skips_unfilled and item.id in self._outcomes and bool(item.seen and item.seen.is_unfilled)
-        )
+        outcome = self._outcomes.get(item.id)
+        if outcome is None:
+            return False
+        if _is_refused_for_good(outcome):
+            return True
+        return self._skips_unfilled and bool(item.seen and item.seen.is_unfilled)
+
+    def _are_refused_for_good(self, items: list[Item] | None) -> bool:
+        """Whether there are items, and none of them is worth a second try."""
+        return bool(items) and all(_is_refused_for_good(self._outcomes.get(item.id)) for item in items or ())
 
     def _take(self, report: Iterable[Outcome]) -> bool:
         """Take over the verdicts of a round; return whether it closed something that was not closed yet."""
@@ -257,10 +292,15 @@ class Sweep:
     def _so_far(self) -> BatchReport:
         outcomes = (*self._outcomes.values(), *self._unreadable)
         report = self._report(outcomes, self._clock() - self._began)
-        return replace(report, opened=tuple(self._opened))
+        unread = "" if self._is_listed else THE_LIST
+        return replace(report, opened=tuple(self._opened), unread=unread)
 
 
 _SAYS_NO: Final = frozenset({Verdict.REFUSED, Verdict.SKIPPED})
+
+
+def _is_refused_for_good(outcome: Outcome | None) -> bool:
+    return outcome is not None and outcome.verdict is Verdict.REFUSED and is_for_good(outcome.error)
 
 
 def _may_be_ordered(outcome: Outcome | None) -> bool:

@@ -123,13 +123,18 @@ async def _close_with(
             _print(so_far, options)
         raise
     _print(report, options)
+    if not options.json:
+        _advise(report, is_filtered=bool(filters), are_named=bool(options.ids))
     return exit_code_of(outcome.error for outcome in report.failed)
 
 
 def _from_standard_input() -> list[str]:
     if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison] - it is where a shell closed it
         raise ValueError("standard input is closed: there are no ids in it")
-    return sys.stdin.read().split()
+    ids = sys.stdin.read().split()
+    if not ids:  # What was to list them may have failed.
+        raise ValueError("standard input is empty: there are no ids in it")
+    return ids
 
 
 def _print_problem(problem: Exception, options: argparse.Namespace) -> None:
@@ -147,8 +152,14 @@ def _print(report: BatchReport, options: argparse.Namespace) -> None:
     if len(report):
         show(report.table())
     show(report.summary())
-    if not len(report) and not options.ids:
+
+
+def _advise(report: BatchReport, *, is_filtered: bool, are_named: bool) -> None:
+    """Say what to do after a report that nothing has interrupted."""
+    if not len(report) and is_filtered:
         tell("No open trade fits. A filter is what 3Commas writes: --pair USDT_BTC.")
+    elif not len(report) and not are_named:
+        tell("No trade is open.")
     elif report.dry_run:
         tell("Add --yes to act.")
 

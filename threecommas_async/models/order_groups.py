@@ -55,6 +55,16 @@ _NUMBER: Final = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d{1,3})?", re.ASCII 
 _DIGITS: Final = 100
 
 
+def _whole_seconds(name: str, value: object) -> int:
+    if isinstance(value, Decimal) and value.is_finite() and abs(value.adjusted()) <= _DIGITS:
+        whole = int(value)
+        if whole == value:
+            return whole
+    if type(value) is not int:
+        raise ValueError(f"{name} must be a whole number of seconds, not {value!r}")
+    return value
+
+
 def _make_exact(struct: Struct, *names: str) -> None:
     for name in names:
         value = getattr(struct, name)
@@ -171,7 +181,11 @@ class OrderTimeout(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid
     enabled: bool
     """The delay is on."""
     value: int | None = None
-    """Delay in seconds; needed when on."""
+    """Delay in seconds; needed when on. A whole `Decimal` becomes an ``int``."""
+
+    def __post_init__(self) -> None:
+        if self.value is not None:
+            force_setattr(self, "value", _whole_seconds("timeout", self.value))
 
 
 class OrderStopLoss(Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -237,7 +251,7 @@ def stop_loss(
     limit_price: Number | None = None,
     trailing: Number | None = None,
     breakeven: bool = False,
-    timeout: int | None = None,
+    timeout: int | Decimal | None = None,
     watch: PriceType = "last",
 ) -> OrderStopLoss:
     """Return the stop-loss block.
@@ -250,21 +264,20 @@ def stop_loss(
         limit_price: Price in quote of the limit order that is sent then; None sends a market order.
         trailing: Trailing distance in percent; None is off.
         breakeven: Move the stop to the entry price after the first of two or more targets.
-        timeout: Seconds that the condition must hold before the stop acts; None acts at once.
+        timeout: Whole seconds that the condition must hold before the stop acts; None acts at once.
         watch: The market price that is watched.
 
     Raises:
         ValueError: A number is a float, no number or not finite, or ``timeout`` is no whole number.
     """
-    if timeout is not None and type(timeout) is not int:
-        raise ValueError(f"timeout must be a whole number of seconds, not {timeout!r}")
+    seconds = None if timeout is None else _whole_seconds("timeout", timeout)
     return OrderStopLoss(
         enabled=True,
         order_type="market" if limit_price is None else "limit",
         conditional=OrderConditional(price=_trigger(watch, price, percent), trailing=_trailing(trailing)),
         price=None if limit_price is None else OrderValue(value=exact("limit_price", limit_price)),
         breakeven=breakeven,
-        timeout=OrderTimeout(enabled=timeout is not None, value=timeout),
+        timeout=OrderTimeout(enabled=seconds is not None, value=seconds),
     )
 
 

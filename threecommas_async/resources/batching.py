@@ -4,32 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from threecommas_async import endpoints, errors
 from threecommas_async.batch import follow
 from threecommas_async.batch.closing import Closing, plan, requests_of
 from threecommas_async.batch.engine import Batch, make_report
-from threecommas_async.batch.followed import Followed
-from threecommas_async.batch.items import Item, each
+from threecommas_async.batch.followed import Ends, Followed
+from threecommas_async.batch.items import Input, Item, each
 from threecommas_async.batch.progress import Progress
 from threecommas_async.batch.report import BatchReport, Outcome, Verdict, lighten
-from threecommas_async.batch.sweep import Sweep, survey
+from threecommas_async.batch.sweep import THE_LIST, Sweep, survey
 from threecommas_async.models.summary import TradeSummary
 from threecommas_async.resources.smart_trade_calls import SmartTradeCalls
 from threecommas_async.walk import pages
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
     from typing import Any, Self
 
     from threecommas_async.batch.closing import OnUnfilled
-    from threecommas_async.batch.items import ClosingOrder, Read, Source
+    from threecommas_async.batch.items import ClosingOrder, Read
     from threecommas_async.batch.predicate import Predicate
     from threecommas_async.batch.progress import OnProgress
     from threecommas_async.batch.sweep import Look, Mark, Survey
@@ -81,12 +81,14 @@ class SmartTradeBatches(SmartTradeCalls):
         concurrency: int,
         deadline: float | None,
         on_progress: OnProgress | None,
+        what: str = "all trades",
     ) -> Batch:
         known: list[errors.OutcomeUnknownError] = []
 
-        async def begin() -> Source:
+        async def begin(given: Input) -> None:
             known.extend(self._session.in_flight_unknown)
-            return await self._read(read, errand)
+            await read(given)
+            await self._place(given.items, errand)
 
         return Batch(
             begin,
@@ -98,17 +100,15 @@ class SmartTradeBatches(SmartTradeCalls):
             on_progress=on_progress,
             lost=partial(self._lost, known),
             clock=self._session.clock,
+            what=what,
         )
 
-    async def _read(self, read: Read, errand: Errand) -> Source:
-        """Read what a batch is given, and by pages the trades whose account has to be known before."""
-        items = await read()
-        if not isinstance(items, AsyncGenerator):
-            unplaced = self._session.unplaced(item.id for item in items if item.id)
-            with suppress(errors.ThreeCommasError):  # Each of them can still be read by itself.
-                if len(unplaced) > 1:
-                    await follow.find_active(self._view(errand), unplaced, lambda _: None)
-        return items
+    async def _place(self, items: Iterable[Item], errand: Errand) -> None:
+        """Read by pages the trades whose account has to be known before."""
+        unplaced = self._session.unplaced(item.id for item in items if item.id)
+        with suppress(errors.ThreeCommasError):  # Each of them can still be read by itself.
+            if len(unplaced) > 1:
+                await follow.find_active(self._view(errand), unplaced, lambda _: None)
 
     def _lost(
         self, known: Sequence[errors.OutcomeUnknownError], id: int
@@ -138,6 +138,7 @@ class SmartTradeBatches(SmartTradeCalls):
         concurrency: int,
         deadline: float | None,
         on_progress: OnProgress | None,
+        wait: bool,
     ) -> Sweep:
         progress = None if on_progress is None else Progress(on_progress)
 
@@ -145,7 +146,7 @@ class SmartTradeBatches(SmartTradeCalls):
             if progress is not None:
                 progress.begin(items)
             batch = self._closing(
-                partial(_given, items),
+                partial(_give, items),
                 errand,
                 on_unfilled=on_unfilled,
                 concurrency=concurrency,
@@ -154,42 +155,59 @@ class SmartTradeBatches(SmartTradeCalls):
             )
             return await batch.run()
 
+        limit, clock = self._session.limiter.limit, self._session.clock
+        ends = Ends(self._view(errand), limit=limit, poll_every=POLL_EVERY, clock=clock)
         return Sweep(
             look,
             close,
-            lambda outcomes, elapsed: make_report(outcomes, elapsed, errand, self._session.limiter.limit),
+            lambda outcomes, elapsed: make_report(outcomes, elapsed, errand, limit),
             errand=errand,
             skips_unfilled=on_unfilled == "skip",
             deadline=deadline,
+            # Without one the rounds in vain are few, and what was closed is followed after them.
+            settle=ends if wait and deadline is not None else None,
         )
 
     async def _plan(
         self, read: Read, on_unfilled: OnUnfilled, errand: Errand, deadline: float | None
     ) -> BatchReport:
-        began = self._session.clock()
+        return await self._planned(_Draft(Input()), read, on_unfilled, errand, deadline)
+
+    async def _planned(
+        self, draft: _Draft, read: Read, on_unfilled: OnUnfilled, errand: Errand, deadline: float | None
+    ) -> BatchReport:
+        began, given, seen = self._session.clock(), draft.given, dict[int, TradeSummary]()
+        limit = self._session.limiter.limit
         timer = None if deadline is None else errand.call_off_in(deadline)
-        items: list[Item] = []
-        seen: dict[int, TradeSummary] = {}
-        problems: dict[int, errors.ThreeCommasError] = {}
+
+        def decide(item: Item) -> None:
+            outcome = self._held_back(plan(item, seen, draft.problems, on_unfilled=on_unfilled))
+            draft.outcomes.append(outcome)
+            draft.needed.setdefault(outcome.id, requests_of(item, outcome))  # Each is closed once.
+
+        def report() -> BatchReport:
+            outcomes = (*draft.outcomes, *draft.unreadable)
+            elapsed = self._session.clock() - began
+            made = make_report(outcomes, elapsed, errand, limit, unread=given.unread)
+            return replace(made, floor=limit.floor(draft.requests), dry_run=True)
+
         try:
-            async with aclosing(each(await read())) as source:
-                with suppress(StopAsyncIteration, errors.BatchStoppedError):
-                    while True:
-                        items.append(await errand.wait_for(partial(anext, source)))
-            unread = {item.id for item in items if item.id and item.seen is None}
-            problems = await self._look_up(unread, seen, errand)
+            await read(given)
+            await _read_on(given, errand)
+            draft.problems = await self._look_up(draft.unread(seen), seen, errand)
+            async for item in each(given.items):
+                decide(item)
+        except asyncio.CancelledError as cancelled:
+            stopped = errors.BatchStoppedError("the plan was cancelled")
+            draft.problems = dict.fromkeys(draft.unread(seen), stopped) | draft.problems
+            for item in given.items[len(draft.outcomes) :]:
+                decide(item)
+            so_far = report()
+            raise cancelled from errors.BatchStoppedError(f"cancelled: {so_far!r}", report=so_far)
         finally:
             if timer is not None:
                 timer.cancel()
-        outcomes: list[Outcome] = []
-        needed: dict[int | None, int] = {}
-        async for item in each(items):
-            planned = plan(item, seen, problems, on_unfilled=on_unfilled)
-            outcomes.append(outcome := self._held_back(planned))
-            needed[outcome.id] = requests_of(outcome)
-        limit = self._session.limiter.limit
-        report = make_report(tuple(outcomes), self._session.clock() - began, errand, limit)
-        return replace(report, floor=limit.floor(sum(needed.values())), dry_run=True)
+        return report()
 
     async def _look_up(
         self, ids: set[int], seen: dict[int, TradeSummary], errand: Errand
@@ -209,19 +227,19 @@ class SmartTradeBatches(SmartTradeCalls):
     async def _plan_of_all(
         self, look: Look, on_unfilled: OnUnfilled, errand: Errand, deadline: float | None
     ) -> BatchReport:
-        unreadable: list[Outcome] = []
+        draft = _Draft(Input(THE_LIST))
 
-        async def read_active() -> Sequence[Item]:
+        async def read_active(given: Input) -> None:
             found = await look(None)
-            unreadable.extend(found.unreadable)
-            return found.items
+            given.items, given.is_whole = found.items, True
+            draft.unreadable = found.unreadable
+            draft.lists = found.pages + bool(found.items)  # What is left is listed again.
 
-        report = await self._plan(read_active, on_unfilled, errand, deadline)
-        return replace(report, outcomes=(*report.outcomes, *unreadable))
+        return await self._planned(draft, read_active, on_unfilled, errand, deadline)
 
     def _held_back(self, outcome: Outcome) -> Outcome:
         """Return the verdict of a plan, refused where the client was told not to do that."""
-        if outcome.id is None or not requests_of(outcome):
+        if outcome.id is None or outcome.verdict not in {Verdict.WOULD_CLOSE, Verdict.WOULD_CANCEL}:
             return outcome
         cancels = outcome.verdict is Verdict.WOULD_CANCEL
         row = endpoints.CANCEL_SMART_TRADE if cancels else endpoints.CLOSE_BY_MARKET
@@ -239,12 +257,13 @@ class SmartTradeBatches(SmartTradeCalls):
         left = FOLLOW if ends_at is None else ends_at - began
         limit = self._session.limiter.limit
         followed = Followed(report)
-        elapsed, opened = report.elapsed, report.opened
+        elapsed, opened, unread = report.elapsed, report.opened, report.unread
         del report  # Not to hold each verdict twice.
 
         def so_far() -> BatchReport:
             seconds = elapsed + self._session.clock() - began
-            return replace(make_report(tuple(followed.outcomes), seconds, errand, limit), opened=opened)
+            made = make_report(tuple(followed.outcomes), seconds, errand, limit, unread=unread)
+            return replace(made, opened=opened)
 
         def is_left_open(trade: SmartTrade) -> bool:
             return self._session.clock() - began >= STILL_OPEN and followed.is_left_open(trade)
@@ -273,5 +292,45 @@ class SmartTradeBatches(SmartTradeCalls):
         return so_far()
 
 
-async def _given(items: Sequence[Item]) -> Sequence[Item]:
-    return items
+async def _give(items: list[Item], given: Input) -> None:
+    given.items, given.is_whole = items, True
+
+
+async def _read_on(given: Input, errand: Errand) -> None:
+    """Read a stream to its end, or until the errand is called off."""
+    if given.stream is None:
+        return
+    async with aclosing(given.stream) as stream:
+        with suppress(errors.BatchStoppedError):
+            while (item := await errand.wait_for(partial(anext, stream, None))) is not None:
+                given.items.append(item)
+            given.is_whole = True
+
+
+class _Draft(Struct):
+    """A plan that is being made.
+
+    Args:
+        given: What it is about.
+        problems: Why trades could not be looked up, by id.
+        outcomes: The verdicts so far.
+        unreadable: Those on trades of which nobody can say whether they match.
+        needed: Requests that a run takes for each trade, by id.
+        lists: Requests that it takes for lists.
+    """
+
+    given: Input
+    problems: dict[int, errors.ThreeCommasError] = field(default_factory=dict[int, errors.ThreeCommasError])
+    outcomes: list[Outcome] = field(default_factory=list[Outcome])
+    unreadable: list[Outcome] = field(default_factory=list[Outcome])
+    needed: dict[int | None, int] = field(default_factory=dict[int | None, int])
+    lists: int = 0
+
+    @property
+    def requests(self) -> int:
+        """Requests that a run takes at least."""
+        return self.lists + sum(self.needed.values())
+
+    def unread(self, seen: Mapping[int, TradeSummary]) -> set[int]:
+        """Return the ids of which nothing is known but that."""
+        return {item.id for item in self.given.items if item.id and item.seen is None} - seen.keys()

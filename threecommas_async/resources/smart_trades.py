@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 from threecommas_async import errors
 from threecommas_async.batch import follow
 from threecommas_async.batch.closing import Cancelling, check_on_unfilled
-from threecommas_async.batch.items import Item, check_iterable, check_order, each, read_items
+from threecommas_async.batch.items import Input, Item, check_iterable, check_order, read_items, take_all
 from threecommas_async.batch.options import check_options
 from threecommas_async.batch.predicate import check_predicate
 from threecommas_async.batch.report import BatchReport, Outcome, Verdict
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from threecommas_async.batch.closing import OnUnfilled
     from threecommas_async.batch.engine import Batch
-    from threecommas_async.batch.items import ClosingOrder, IdsOrTrades, Source
+    from threecommas_async.batch.items import ClosingOrder, IdsOrTrades
     from threecommas_async.batch.predicate import Predicate
     from threecommas_async.batch.progress import OnProgress
     from threecommas_async.resources.filters import Kind
@@ -44,7 +44,8 @@ class SmartTrades(SmartTradeBatches):
 
     Batches (`close_many`, `close_all`, `cancel_many`, `set_note_many`, `run_many`, `closing`) share one
     engine. One item never costs the others: each gets a `Verdict`. A batch stops when every further call
-    would meet the same refusal (401, 418, the plan, a closed client), and at its deadline; the rest is
+    would meet the same refusal (401, a key that may not write, 418, the plan, a closed client), and at its
+    deadline; the rest is
     ``SKIPPED``, with the reason. When it is cancelled (Ctrl-C), what has left is let finish for 10 s at most,
     and `BatchReport.of` finds the report in the `asyncio.CancelledError`. To run a batch of closes or
     cancellations again is safe: what has ended or is ending is ``ALREADY_CLOSED``.
@@ -79,7 +80,8 @@ class SmartTrades(SmartTradeBatches):
             concurrency: Calls in flight at most.
             deadline: Seconds after which nothing more is sent. What is in flight then is let finish for 10 s.
             dry_run: Order nothing and return the plan: what would be closed, cancelled or left alone, and
-                ``floor``, the seconds that the request limit takes for it. Ids are looked up first, by pages.
+                ``floor``, the seconds that the request limit takes for it, lists and look-ups included. Ids
+                are looked up first, by pages.
                 What the client was told not to do (``mode``, ``read_only``) is ``REFUSED`` there, too, and
                 what was not looked up before the deadline ``SKIPPED``. ``concurrency``, ``wait`` and
                 ``on_progress`` have no say in a plan.
@@ -196,7 +198,7 @@ class SmartTrades(SmartTradeBatches):
             on_unfilled: As in `close_many`.
             concurrency: As in `close_many`.
             deadline: As in `close_many`, the lists included. Without one it ends after three rounds in a row
-                that close nothing.
+                that close nothing. What is refused for good is tried once.
             dry_run: As in `close_many`.
             wait: As in `close_many`.
             on_progress: As in `close_many`; a trade that is tried again counts once.
@@ -234,6 +236,7 @@ class SmartTrades(SmartTradeBatches):
             concurrency=concurrency,
             deadline=deadline,
             on_progress=on_progress,
+            wait=wait,
         ).run()
         return await self._follow(await sweeping, errand, ends_at) if wait else await sweeping
 
@@ -356,10 +359,11 @@ class SmartTrades(SmartTradeBatches):
         _check_call(call)
         errand = Errand()
 
-        async def read() -> Source:
+        async def read(given: Input) -> None:
             if isinstance(items, AsyncIterable):
-                return (Item(0, value=item) async for item in items)
-            return [Item(0, value=item) async for item in each(items)]
+                given.stream = (Item(0, value=item) async for item in items)
+            else:
+                await take_all(items, lambda item: given.items.append(Item(0, value=item)), given)
 
         async def act(item: Item) -> Outcome:
             deeds = Deeds()
@@ -379,7 +383,13 @@ class SmartTrades(SmartTradeBatches):
             return Outcome(seen.id if seen else None, Verdict.DONE, seen, None, item.value, result)
 
         return await self._batch(
-            read, act, errand, concurrency=concurrency, deadline=deadline, on_progress=on_progress
+            read,
+            act,
+            errand,
+            concurrency=concurrency,
+            deadline=deadline,
+            on_progress=on_progress,
+            what="all items",
         ).run()
 
     async def wait_closed(
