@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from threecommas_async.arguments import check_aware
 from threecommas_async.endpoints import CREATE_SMART_TRADE, LIST_SMART_TRADES, PAGE_SIZE
+from threecommas_async.errand import take_down
 from threecommas_async.errors import OutcomeUnknownError, ThreeCommasError
 from threecommas_async.models.order import SmartTradeOrder
 from threecommas_async.models.reference import check_reference, marked, marker_in, note_of
@@ -146,12 +147,11 @@ async def _find_lost(session: Session, placement: Placement, deadline: Deadline)
     try:
         found = await _with_marker(session, placement.order, deadline, lost.sent_at)
     except ThreeCommasError as problem:
-        raise _still_lost(lost, f"looking for it failed: {problem}") from problem
+        raise take_down(_still_lost(lost, f"looking for it failed: {problem}")) from problem
     if found is not None or lost.settled_at is None or session.now() >= lost.settled_at:
         return found
-    raise _still_lost(
-        lost, f"it may be carried out until {lost.settled_at:%H:%M:%S} UTC, and is not there so far"
-    )
+    told = f"it may be carried out until {lost.settled_at:%H:%M:%S} UTC, and is not there so far"
+    raise take_down(_still_lost(lost, told))
 
 
 def _still_lost(lost: OutcomeUnknownError, reason: str) -> OutcomeUnknownError:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, TypeVar
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
-from threecommas_async.errors import BatchStoppedError
+from threecommas_async.errors import BatchStoppedError, OutcomeUnknownError, ThreeCommasError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Generator
 
 T = TypeVar("T")
+E = TypeVar("E", bound=ThreeCommasError)
 
 
 class Deeds:
@@ -18,12 +21,40 @@ class Deeds:
 
     Attributes:
         accepted: A write was answered with success, or its effect shows.
+        unknown: A write has ended of which nobody can say whether it was carried out.
         sent: A write has had its permit: it may have left.
     """
 
     def __init__(self) -> None:
         self.accepted: bool = False
+        self.unknown: bool = False
         self.sent: bool = False
+
+
+DEEDS: Final[ContextVar[Deeds | None]] = ContextVar("threecommas_async_deeds", default=None)
+"""What learns of the writes that are made here, through whichever client; None where nothing does."""
+
+
+@contextmanager
+def taking_down() -> Generator[Deeds, None, None]:
+    """Learn of the writes of a block, and of the tasks that it begins."""
+    deeds, outer = Deeds(), DEEDS.get()
+    token = DEEDS.set(deeds)
+    try:
+        yield deeds
+    finally:
+        DEEDS.reset(token)
+        if outer is not None:
+            outer.accepted |= deeds.accepted
+            outer.unknown |= deeds.unknown
+            outer.sent |= deeds.sent
+
+
+def take_down(error: E) -> E:
+    """Let whatever learns of the writes here know of one whose outcome is unknown; return its error."""
+    if isinstance(error, OutcomeUnknownError) and (deeds := DEEDS.get()) is not None:
+        deeds.unknown = True
+    return error
 
 
 class Errand:

@@ -15,6 +15,7 @@ from threecommas_async import errors, retry, wire
 from threecommas_async.attempt import Attempt
 from threecommas_async.deadline import Deadline, loop_time
 from threecommas_async.endpoints import Endpoint, Replay
+from threecommas_async.errand import DEEDS, take_down
 from threecommas_async.gate import Gate
 from threecommas_async.guard import PREVIEWING, Guard, check_preview
 from threecommas_async.mode import AccountBook
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     import msgspec
 
     from threecommas_async.endpoints import ReadBack
-    from threecommas_async.errand import Deeds, Errand
+    from threecommas_async.errand import Errand
     from threecommas_async.limits import Pacer
     from threecommas_async.signing import Credentials
     from threecommas_async.transport import Transport
@@ -111,7 +112,6 @@ class Session:
         self._patience = patience
         self._is_exit = False
         self._errand: Errand | None = None
-        self._deeds: Deeds | None = None
         self._can_be_called_off = False
         self._policy = policy or retry.RetryPolicy()
         self._on_attempt = on_attempt
@@ -194,7 +194,6 @@ class Session:
         *,
         is_exit: bool = False,
         errand: Errand | None = None,
-        deeds: Deeds | None = None,
         can_be_called_off: bool = True,
     ) -> Self:
         """Return a session for the calls of something longer: a batch, a walk, a poll.
@@ -202,13 +201,11 @@ class Session:
         Args:
             is_exit: All of its calls, reads too, serve to close or cancel.
             errand: Counts the calls, and can call them off.
-            deeds: Learns of the writes.
             can_be_called_off: False for looks at what became of a write, which go on to their end.
         """
         view = copy.copy(self)
         view._max_wait = self._patience  # noqa: SLF001 - a copy of its own
         view._is_exit = is_exit or self._is_exit  # noqa: SLF001 - as above
-        view._deeds = deeds  # noqa: SLF001 - as above
         if errand is not None:
             view._errand = errand  # noqa: SLF001 - as above
             view._can_be_called_off = can_be_called_off  # noqa: SLF001 - as above
@@ -356,8 +353,8 @@ class Session:
 
     def _done(self, endpoint: Endpoint[T], value: T) -> T:
         self._notice(endpoint, value)
-        if self._deeds is not None and endpoint.replay is not Replay.SAFE:
-            self._deeds.accepted = True
+        if endpoint.replay is not _SAFE and (deeds := DEEDS.get()) is not None:
+            deeds.accepted = True
         return value
 
     def _fresh(self, finder: Finder[T] | None) -> float | None:
@@ -379,8 +376,8 @@ class Session:
             else:
                 acquire = partial(self._limiter.acquire, is_exit=is_exit, max_wait=max_wait)
                 await self._errand.wait_for(acquire)
-                if self._deeds is not None and history.endpoint.replay is not _SAFE:
-                    self._deeds.sent = True
+            if history.endpoint.replay is not _SAFE and (deeds := DEEDS.get()) is not None:
+                deeds.sent = True
             try:
                 if self._gate.is_shut:  # It may have been while this call waited for its permit.
                     self._gate.check()
@@ -442,7 +439,7 @@ class Session:
     def _remember(self, history: History) -> None:
         """Keep a write that is cancelled if it may have left."""
         if self._may_have_acted(history):
-            self._unknown.append(retry.unknown(history, "the call was cancelled"))
+            self._unknown.append(take_down(retry.unknown(history, "the call was cancelled")))
             _retry_log.warning(
                 "%s was cancelled after it may have left: see client.in_flight_unknown()", history
             )
@@ -456,9 +453,9 @@ class Session:
         if isinstance(problem, asyncio.CancelledError):
             self._remember(history)
         elif isinstance(problem, errors.ThreeCommasError):
-            pass  # It says what may have been ordered.
+            take_down(problem)  # It says what may have been ordered.
         elif isinstance(problem, Exception) and self._may_have_acted(history):
-            raise retry.unknown(history, retry.told(problem)) from problem
+            raise take_down(retry.unknown(history, retry.told(problem))) from problem
 
     def _may_have_acted(self, history: History) -> bool:
         """Whether a call that ends here and now may have been carried out, and is no read."""

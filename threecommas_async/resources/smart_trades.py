@@ -14,7 +14,7 @@ from threecommas_async.batch.items import Input, Item, check_iterable, check_ord
 from threecommas_async.batch.options import check_options
 from threecommas_async.batch.predicate import check_predicate
 from threecommas_async.batch.report import BatchReport, Outcome, Verdict
-from threecommas_async.errand import Deeds, Errand
+from threecommas_async.errand import Errand, taking_down
 from threecommas_async.models import rules
 from threecommas_async.models.smart_trade import SmartTrade
 from threecommas_async.models.summary import TradeSummary
@@ -343,7 +343,8 @@ class SmartTrades(SmartTradeBatches):
             ``DONE`` for each call that returned, with its ``result``; ``item`` tells the outcomes apart. A
             `ValueError` is ``REFUSED``: the calls of this package raise it before anything is sent. So is a
             `TypeError` before any write was sent: of a call that does not take the item. What fails after it
-            has ordered something, or is cut off by a cancellation, is ``UNKNOWN``.
+            has ordered something or may have, through whichever client, or is cut off by a cancellation, is
+            ``UNKNOWN``.
 
         Example::
 
@@ -366,19 +367,20 @@ class SmartTrades(SmartTradeBatches):
                 await take_all(items, lambda item: given.items.append(Item(0, value=item)), given)
 
         async def act(item: Item) -> Outcome:
-            deeds = Deeds()
-            calls = self.with_session(self._session.patient(errand=errand, deeds=deeds))
-            try:
-                result = await _awaitable(call(calls, cast("T", item.value)))
-            except errors.OutcomeUnknownError:
-                raise
-            except Exception as problem:
-                if deeds.accepted:
-                    told = f"a part of it was carried out, then it failed: {problem}"
-                    raise errors.OutcomeUnknownError(told) from problem
-                if isinstance(problem, TypeError) and not deeds.sent:
-                    raise ValueError(f"nothing was sent: {problem}") from problem
-                raise
+            calls = self.with_session(self._session.patient(errand=errand))
+            with taking_down() as deeds:
+                try:
+                    result = await _awaitable(call(calls, cast("T", item.value)))
+                except errors.OutcomeUnknownError:
+                    raise
+                except Exception as problem:
+                    if deeds.accepted or deeds.unknown:
+                        was = "was" if deeds.accepted else "may have been"
+                        told = f"a part of it {was} carried out, then it failed: {problem}"
+                        raise errors.OutcomeUnknownError(told) from problem
+                    if isinstance(problem, TypeError) and not deeds.sent:
+                        raise ValueError(f"nothing was sent: {problem}") from problem
+                    raise
             seen = TradeSummary.of(result) if isinstance(result, SmartTrade) else None
             return Outcome(seen.id if seen else None, Verdict.DONE, seen, None, item.value, result)
 

@@ -1,0 +1,147 @@
+"""What `run_many` says of a call of the caller's that fails after it has ordered something."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests import virtual_time
+from tests.scripted_api import LOST, Script, new_session
+from threecommas_async import (
+    BatchReport,
+    OutcomeUnknownError,
+    SmartTradeOrder,
+    SmartTrades,
+    ThreeCommasError,
+    Verdict,
+)
+from threecommas_async.wire import Response
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+ORDER = SmartTradeOrder.smart_trade(account_id=1, pair="USDT_DOGE", units=50)
+CREATED = Response(201, {}, b'{"id":7,"status":{"basic_type":"created"}}')
+CLOSING = Response(201, {}, b'{"id":7,"status":{"basic_type":"panic_sell_pending"}}')
+
+
+def run(
+    call: Callable[[SmartTrades, SmartTrades], Awaitable[object]], script: Script, **options: Any
+) -> BatchReport:
+    """Make a call once; its first argument is bound to the batch, its second is not."""
+
+    async def main() -> BatchReport:
+        smart_trades = SmartTrades(new_session(script))
+
+        async def once(calls: SmartTrades, _item: int) -> object:
+            return await call(calls, smart_trades)
+
+        return await smart_trades.run_many(once, [1], **options)
+
+    return virtual_time.run(main())
+
+
+async def find_afterwards(calls: SmartTrades, _client: SmartTrades) -> object:
+    try:
+        return await calls.create(ORDER)
+    except OutcomeUnknownError as lost:
+        return await calls.find_created(lost)
+
+
+async def raise_a_value_error(calls: SmartTrades, _client: SmartTrades) -> None:
+    try:
+        await calls.create(ORDER)
+    except OutcomeUnknownError as lost:
+        raise ValueError("no luck") from lost
+
+
+async def raise_an_error_of_the_package(calls: SmartTrades, _client: SmartTrades) -> None:
+    try:
+        await calls.create(ORDER)
+    except OutcomeUnknownError as lost:
+        raise ThreeCommasError("give up") from lost
+
+
+async def give_up_in_time(calls: SmartTrades, _client: SmartTrades) -> None:
+    try:
+        async with asyncio.timeout(0.5):
+            await calls.create(ORDER)
+    except TimeoutError:
+        raise ValueError("too slow") from None
+
+
+@pytest.mark.parametrize(
+    "call",
+    [find_afterwards, raise_a_value_error, raise_an_error_of_the_package, give_up_in_time],
+)
+def test_an_order_that_may_exist_is_unknown_whatever_its_caller_raises(call: Any) -> None:
+    report = run(call, Script([LOST]))
+    assert report.counts == {Verdict.UNKNOWN: 1}
+    [outcome] = report
+    assert outcome.reason.startswith("a part of it may have been carried out, then it failed: ")
+
+
+async def close_in_a_batch(calls: SmartTrades, _client: SmartTrades) -> None:
+    assert (await calls.close_many([7])).counts == {Verdict.CLOSING: 1}
+
+
+async def close_in_a_batch_of_calls(calls: SmartTrades, _client: SmartTrades) -> None:
+    assert (await calls.run_many(SmartTrades.close_by_market, [7])).counts == {Verdict.DONE: 1}
+
+
+async def close_through_the_client(_calls: SmartTrades, client: SmartTrades) -> None:
+    await client.close_by_market(7)
+
+
+async def close_in_a_task(_calls: SmartTrades, client: SmartTrades) -> None:
+    await asyncio.create_task(client.close_by_market(7))
+
+
+@pytest.mark.parametrize("problem", [TypeError, ValueError, ThreeCommasError])
+@pytest.mark.parametrize(
+    "step", [close_in_a_batch, close_in_a_batch_of_calls, close_through_the_client, close_in_a_task]
+)
+def test_a_step_that_was_carried_out_is_seen_through_whichever_calls_it_went(
+    step: Any, problem: type[Exception]
+) -> None:
+    async def call(calls: SmartTrades, client: SmartTrades) -> None:
+        await step(calls, client)
+        raise problem("of the caller's")
+
+    [outcome] = run(call, Script([CLOSING]))
+    assert outcome.verdict is Verdict.UNKNOWN
+    assert outcome.reason == "a part of it was carried out, then it failed: of the caller's"
+
+
+def test_what_one_item_has_ordered_is_not_held_against_the_next() -> None:
+    async def main() -> BatchReport:
+        smart_trades = SmartTrades(new_session(Script([CREATED])))
+
+        async def call(calls: SmartTrades, item: int) -> None:
+            if item == 1:
+                await calls.create(ORDER)
+            raise ValueError("of the caller's")
+
+        return await smart_trades.run_many(call, [1, 2], concurrency=1)
+
+    report = virtual_time.run(main())
+    assert [outcome.verdict for outcome in report] == [Verdict.UNKNOWN, Verdict.REFUSED]
+
+
+def test_an_order_that_was_lost_before_is_unknown_still() -> None:
+    async def main() -> BatchReport:
+        smart_trades = SmartTrades(new_session(Script([LOST])))
+
+        async def call(calls: SmartTrades, _item: int) -> None:
+            try:
+                await calls.create(ORDER, reference="r-1")
+            except OutcomeUnknownError as lost:
+                raise ValueError(str(lost)) from lost
+
+        return await smart_trades.run_many(call, [1, 2], concurrency=1)
+
+    report = virtual_time.run(main())
+    assert report.counts == {Verdict.UNKNOWN: 2}
+    assert "was lost before" in report.outcomes[1].reason
