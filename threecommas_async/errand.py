@@ -6,6 +6,7 @@ import asyncio
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final, TypeVar
+from weakref import WeakSet
 
 from threecommas_async.errors import BatchStoppedError, OutcomeUnknownError, ThreeCommasError
 
@@ -63,6 +64,9 @@ class Errand:
     What has left goes on to its end, looks at what became of it included; what waits for its first permit
     is not sent any more.
 
+    Args:
+        outer: The errand that this one is a part of: it counts the same requests, and calls both off.
+
     Attributes:
         requests: Attempts so far.
         retries: Those among them that were not the first one of their call.
@@ -70,7 +74,7 @@ class Errand:
         called_off: Why nothing more is to be sent; None while it goes on.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, outer: Errand | None = None) -> None:
         self.requests: int = 0
         self.retries: int = 0
         self.rate_limited: int = 0
@@ -78,6 +82,11 @@ class Errand:
         self._listeners: list[Callable[[Exception], None]] = []
         self._waiting: set[asyncio.Task[object]] = set()
         self._broken_off: set[asyncio.Task[object]] = set()
+        self._outer = outer
+        self._inner: WeakSet[Errand] = WeakSet()  # Those that are over are gone.
+        if outer is not None:
+            outer._inner.add(self)  # noqa: SLF001 - of the same class
+            self.called_off = outer.called_off
 
     def count(self, *, attempt: int, status: int | None) -> None:
         """Count one attempt.
@@ -89,6 +98,8 @@ class Errand:
         self.requests += 1
         self.retries += attempt > 1
         self.rate_limited += status == 429
+        if self._outer is not None:
+            self._outer.count(attempt=attempt, status=status)
 
     def call_off(self, reason: Exception) -> None:
         """Let nothing more be sent; the first reason stays, and listeners hear of each."""
@@ -99,6 +110,8 @@ class Errand:
                 task.cancel()
         for listener in self._listeners:
             listener(reason)
+        for inner in tuple(self._inner):
+            inner.call_off(reason)
 
     def when_called_off(self, listener: Callable[[Exception], None]) -> None:
         """Call a function with the reason whenever it is called off; at once if it has been."""

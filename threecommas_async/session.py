@@ -15,7 +15,7 @@ from threecommas_async import errors, retry, wire
 from threecommas_async.attempt import Attempt
 from threecommas_async.deadline import Deadline, loop_time
 from threecommas_async.endpoints import Endpoint, Replay
-from threecommas_async.errand import DEEDS, take_down
+from threecommas_async.errand import DEEDS, Errand, take_down
 from threecommas_async.gate import Gate
 from threecommas_async.guard import PREVIEWING, Guard, check_preview
 from threecommas_async.mode import AccountBook
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     import msgspec
 
     from threecommas_async.endpoints import ReadBack
-    from threecommas_async.errand import Errand
     from threecommas_async.limits import Pacer
     from threecommas_async.signing import Credentials
     from threecommas_async.transport import Transport
@@ -188,6 +187,10 @@ class Session:
         view = copy.copy(self)
         view._can_be_called_off = False  # noqa: SLF001 - a copy of its own
         return view
+
+    def errand(self) -> Errand:
+        """Return an errand for many calls, a part of the one that this session makes its calls for."""
+        return Errand(self._errand)
 
     def patient(
         self,

@@ -145,3 +145,32 @@ def test_an_order_that_was_lost_before_is_unknown_still() -> None:
     report = virtual_time.run(main())
     assert report.counts == {Verdict.UNKNOWN: 2}
     assert "was lost before" in report.outcomes[1].reason
+
+
+@pytest.mark.parametrize("name", ["close_many", "cancel_many"])
+def test_a_batch_within_a_batch_is_stopped_and_counted_with_it(name: str) -> None:
+    script = Script([CLOSING])
+    inner: list[BatchReport] = []
+
+    async def call(calls: SmartTrades, _client: SmartTrades) -> None:
+        inner.append(await getattr(calls, name)(range(1, 41), concurrency=1))
+
+    report = run(call, script, deadline=3.5)
+    [within] = inner
+    assert max(at for at, _ in script.log) < 3.5
+    assert report.requests == within.requests == len(script.sent) == 4
+    assert within.counts[Verdict.SKIPPED] == 36
+    assert "the deadline of 3.5 s" in within.failed[0].reason
+
+
+def test_a_batch_that_begins_once_the_outer_one_was_called_off_sends_nothing() -> None:
+    script = Script([CLOSING])
+
+    async def call(calls: SmartTrades, _client: SmartTrades) -> BatchReport:
+        await asyncio.sleep(2)
+        return await calls.close_many([7])
+
+    [outcome] = run(call, script, deadline=1)
+    assert isinstance(outcome.result, BatchReport)
+    assert outcome.result.counts == {Verdict.SKIPPED: 1}
+    assert script.sent == []

@@ -14,7 +14,7 @@ from threecommas_async.batch.items import Input, Item, check_iterable, check_ord
 from threecommas_async.batch.options import check_options
 from threecommas_async.batch.predicate import check_predicate
 from threecommas_async.batch.report import BatchReport, Outcome, Verdict
-from threecommas_async.errand import Errand, taking_down
+from threecommas_async.errand import taking_down
 from threecommas_async.models import rules
 from threecommas_async.models.smart_trade import SmartTrade
 from threecommas_async.models.summary import TradeSummary
@@ -103,7 +103,7 @@ class SmartTrades(SmartTradeBatches):
         check_options(concurrency=concurrency, deadline=deadline, on_progress=on_progress)
         check_on_unfilled(on_unfilled)
         check_order(order)
-        errand = Errand()
+        errand = self._session.errand()
         read = partial(read_items, trades, order=order, errand=errand)
         if dry_run:
             return await self._plan(read, on_unfilled, errand, deadline)
@@ -150,7 +150,7 @@ class SmartTrades(SmartTradeBatches):
         check_on_unfilled(on_unfilled)
         check_order(order)
         check_iterable(trades)
-        errand = Errand()
+        errand = self._session.errand()
         return self._closing(
             partial(read_items, trades, order=order, errand=errand),
             errand,
@@ -213,7 +213,7 @@ class SmartTrades(SmartTradeBatches):
         check_order(order)
         if predicate is not None:
             check_predicate(predicate)
-        errand = Errand()
+        errand = self._session.errand()
         look = self._looking(
             errand,
             predicate=predicate,
@@ -263,7 +263,7 @@ class SmartTrades(SmartTradeBatches):
             asyncio.CancelledError: As in `close_many`.
         """
         check_options(concurrency=concurrency, deadline=deadline, on_progress=on_progress)
-        errand = Errand()
+        errand = self._session.errand()
         return await self._batch(
             partial(read_items, trades, order="given", errand=errand),
             Cancelling(self._view(errand, is_exit=True), self._looks(errand)),
@@ -301,7 +301,7 @@ class SmartTrades(SmartTradeBatches):
         if not isinstance(note, str):  # pyright: ignore[reportUnnecessaryIsInstance] - callers may be untyped
             raise ValueError(f"the note must be text, not {note!r:.80}")
         rules.check_note(note)
-        errand = Errand()
+        errand = self._session.errand()
         calls = self._view(errand)
 
         async def set_note(item: Item) -> Outcome:
@@ -358,7 +358,7 @@ class SmartTrades(SmartTradeBatches):
         check_options(concurrency=concurrency, deadline=deadline, on_progress=on_progress)
         check_iterable(items, what="items to make the call for")
         _check_call(call)
-        errand = Errand()
+        errand = self._session.errand()
 
         async def read(given: Input) -> None:
             if isinstance(items, AsyncIterable):
