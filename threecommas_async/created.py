@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -16,13 +16,13 @@ from threecommas_async.errand import take_down
 from threecommas_async.errors import OutcomeUnknownError, ThreeCommasError
 from threecommas_async.models.order import SmartTradeOrder
 from threecommas_async.models.reference import check_reference, marked, marker_in, note_of
+from threecommas_async.models.smart_trade import SmartTrade, created_at
 from threecommas_async.recovery import Finder
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
 
     from threecommas_async.deadline import Deadline
-    from threecommas_async.models.smart_trade import SmartTrade
     from threecommas_async.session import Session
 
 MAX_PAGES: Final = 10
@@ -227,13 +227,8 @@ async def candidates(session: Session, error: OutcomeUnknownError) -> tuple[Smar
 
 
 def _is_since(trade: SmartTrade, since: datetime) -> bool:
-    created_at = _created_at(trade)
-    return created_at is None or created_at >= since
-
-
-def _created_at(trade: SmartTrade) -> datetime | None:
-    at = trade.data.created_at
-    return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
+    at = created_at(trade)
+    return at is None or at >= since
 
 
 async def _newest(
@@ -269,7 +264,7 @@ async def _walk(
             raise ThreeCommasError(
                 f"{len(page.malformed)} SmartTrades of {pair} cannot be read: it may be one of them"
             )
-        dates = [at for at in map(_created_at, page) if at is not None]
+        dates = [at for at in map(created_at, page) if at is not None]
         if dates != sorted(dates, reverse=True):
             raise ThreeCommasError(f"the SmartTrades of {pair} do not come in the order that was asked for")
         for trade in page:

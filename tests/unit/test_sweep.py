@@ -56,6 +56,15 @@ def test_what_is_newer_than_the_mark_was_opened_meanwhile() -> None:
     assert [item.id for item in found.items] == [8, 4]
 
 
+def test_an_instant_without_a_time_zone_is_one_in_utc() -> None:
+    naive = SmartTradeData(created_at=datetime(2026, 1, 1, 0, 0, 45))
+    other = SmartTrade(id=4, status=Status(basic_type=StatusCode.CREATED), data=naive)
+    found = look(Page((trade(5, at=50), other)))
+    assert found.mark == Mark(START + timedelta(seconds=50), 5)
+    mark = Mark(START + timedelta(seconds=44), 9)
+    assert look(Page((other, trade(3, at=43))), mark=mark).opened == [4]
+
+
 def test_a_trade_that_cannot_be_read_is_closed_by_its_id_unless_a_predicate_has_a_say() -> None:
     page = Page((trade(3),), (Malformed(1, 77, "bad"), Malformed(2, None, "worse")))
     found = look(page)

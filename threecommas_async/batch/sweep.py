@@ -19,6 +19,7 @@ from threecommas_async.batch.closing import is_for_good
 from threecommas_async.batch.items import Item, in_order, rank, read_item
 from threecommas_async.batch.predicate import holds
 from threecommas_async.batch.report import BatchReport, Outcome, Verdict
+from threecommas_async.models.smart_trade import SmartTrade, created_at
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable, Iterator
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from threecommas_async.batch.predicate import Predicate
     from threecommas_async.errand import Errand
     from threecommas_async.models.decoding import Page
-    from threecommas_async.models.smart_trade import SmartTrade
 
 _IDLE_ROUNDS: Final = 3
 """Rounds in a row that close nothing, after which a sweep without a deadline ends."""
@@ -52,7 +52,7 @@ class Mark(Struct, frozen=True):
     def of(cls, page: Page[SmartTrade]) -> Self | None:
         """Return the newest trade of a page; None if not even an id can be read."""
         ids = [trade.id for trade in page] + [bad.id for bad in page.malformed if bad.id is not None]
-        instants = [trade.data.created_at for trade in page if trade.data.created_at is not None]
+        instants = [at for at in map(created_at, page) if at is not None]
         return cls(max(instants, default=None), max(ids)) if ids else None
 
     def precedes(self, id: int, created_at: datetime | None = None) -> bool:
@@ -99,7 +99,7 @@ def _rows(page: Page[SmartTrade], predicate: Predicate | None, order: ClosingOrd
     for trade in page:
         if trade.is_open and (predicate is None or holds(predicate, trade)):
             item = read_item(trade) if trade.id > 0 else None
-            yield _Row(trade.id, trade.data.created_at, rank(trade, order), item, "that is no id")
+            yield _Row(trade.id, created_at(trade), rank(trade, order), item, "that is no id")
     for bad in page.malformed:
         item = Item(bad.id) if predicate is None and bad.id is not None and bad.id > 0 else None
         yield _Row(bad.id, None, math.inf, item, bad.fault)

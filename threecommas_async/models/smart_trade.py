@@ -12,6 +12,7 @@ of answers recorded in public repositories from 2021 to 2025.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from decimal import MAX_EMAX, MIN_EMIN, Context, Decimal, localcontext
 from typing import Final
 
@@ -165,3 +166,9 @@ class SmartTrade(Struct, frozen=True, kw_only=True, gc=False):
     def is_closeable(self) -> bool:
         """``close_by_market`` is accepted in this state. See `CLOSEABLE`."""
         return self.status.code in CLOSEABLE
+
+
+def created_at(trade: SmartTrade) -> datetime | None:
+    """Return when a trade was created, aware: an instant without a time zone is one in UTC."""
+    at = trade.data.created_at
+    return at.replace(tzinfo=UTC) if at is not None and at.tzinfo is None else at
