@@ -192,8 +192,12 @@ def in_order(ranked: list[tuple[float, Item]]) -> list[Item]:
 async def each(items: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[T, None]:
     """Yield the items of an iterable of either kind, letting others work in between."""
     if isinstance(items, AsyncIterable):
+        taken = 0
         async for item in items:
             yield item
+            taken += 1
+            if taken % _CHUNK == 0:  # It need not wait for anything itself.
+                await asyncio.sleep(0)
         return
     for number, item in enumerate(items, start=1):
         yield item
@@ -202,12 +206,13 @@ async def each(items: Iterable[T] | AsyncIterable[T]) -> AsyncGenerator[T, None]
 
 
 async def _stream(trades: AsyncIterable[object]) -> AsyncGenerator[Item, None]:
-    async for trade in trades:
-        try:
-            item = read_item(trade)
-        except ValueError as problem:
-            item = Item(0, fault=problem)
-        yield item
+    async with aclosing(each(trades)) as source:
+        async for trade in source:
+            try:
+                item = read_item(trade)
+            except ValueError as problem:
+                item = Item(0, fault=problem)
+            yield item
 
 
 def check_order(order: object) -> None:

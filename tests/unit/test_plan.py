@@ -1,0 +1,47 @@
+"""Plans of what an asynchronous iterable brings."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests import virtual_time
+from tests.scripted_api import Script, new_session
+from threecommas_async import SmartTrade, SmartTrades
+from threecommas_async.models.status import Status, StatusCode
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+TRADE = SmartTrade(id=7, status=Status(basic_type=StatusCode.WAITING_TARGETS))
+MANY = 10_000
+
+
+@pytest.mark.parametrize(
+    "options", [{"dry_run": True}, {"dry_run": True, "order": "loss"}, {"order": "loss"}]
+)
+def test_a_stream_that_never_waits_leaves_the_event_loop_to_others(options: Any) -> None:
+    read: list[int] = []
+
+    async def trades(is_over: asyncio.Event) -> AsyncIterator[SmartTrade]:
+        for number in range(MANY):
+            if is_over.is_set():
+                return
+            read.append(number)
+            yield TRADE
+
+    async def main() -> None:
+        is_over = asyncio.Event()
+        smart_trades = SmartTrades(new_session(Script([])))
+        task = asyncio.create_task(smart_trades.close_many(trades(is_over), **options))
+        while not read:
+            await asyncio.sleep(0)
+        is_over.set()
+        await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait([task])
+
+    virtual_time.run(main())
+    assert len(read) < MANY
