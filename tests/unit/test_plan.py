@@ -9,7 +9,7 @@ import pytest
 
 from tests import virtual_time
 from tests.scripted_api import Script, new_session
-from threecommas_async import SmartTrade, SmartTrades
+from threecommas_async import BatchInterruptedError, BatchReport, SmartTrade, SmartTrades, Verdict
 from threecommas_async.models.status import Status, StatusCode
 
 if TYPE_CHECKING:
@@ -45,3 +45,23 @@ def test_a_stream_that_never_waits_leaves_the_event_loop_to_others(options: Any)
 
     virtual_time.run(main())
     assert len(read) < MANY
+
+
+def test_a_stream_that_fails_interrupts_a_plan_with_a_verdict_on_what_it_had_given() -> None:
+    problem = OSError("of the caller's")
+
+    async def trades() -> AsyncIterator[SmartTrade]:
+        yield TRADE
+        raise problem
+
+    async def main() -> BatchReport:
+        smart_trades = SmartTrades(new_session(Script([])))
+        with pytest.raises(BatchInterruptedError, match="failed after 1 of them: OSError") as interrupted:
+            await smart_trades.close_many(trades(), dry_run=True)
+        assert interrupted.value.__cause__ is problem
+        assert interrupted.value.report is not None
+        return interrupted.value.report
+
+    report = virtual_time.run(main())
+    assert report.counts == {Verdict.WOULD_CLOSE: 1}
+    assert (report.dry_run, report.ok) == (True, False)

@@ -234,10 +234,7 @@ class Batch(AsyncIterator[Outcome]):
             raise asyncio.CancelledError from self._cancelled()
         if self._source_error is not None:
             source_error, self._source_error = self._source_error, None
-            raise errors.BatchInterruptedError(
-                f"the iterable of trades failed after {len(self._outcomes)} of them: {source_error!r}",
-                report=self.report,
-            ) from source_error
+            raise interrupted(self.report, source_error) from source_error
 
     def _pass_deadline(self) -> None:
         self._timer = None
@@ -451,3 +448,9 @@ def make_report(
         rate_limited=errand.rate_limited,
         unread=unread,
     )
+
+
+def interrupted(report: BatchReport, problem: BaseException) -> errors.BatchInterruptedError:
+    """Return the error of a batch whose iterable has failed."""
+    told = f"the iterable of trades failed after {len(report)} of them: {problem!r}"
+    return errors.BatchInterruptedError(told, report=report)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from threecommas_async import endpoints, errors
 from threecommas_async.batch import follow
 from threecommas_async.batch.closing import Closing, plan, requests_of
-from threecommas_async.batch.engine import Batch, make_report
+from threecommas_async.batch.engine import Batch, interrupted, make_report
 from threecommas_async.batch.followed import Ends, Followed
 from threecommas_async.batch.items import Input, Item, each
 from threecommas_async.batch.progress import Progress
@@ -193,7 +193,7 @@ class SmartTradeBatches(SmartTradeCalls):
 
         try:
             await read(given)
-            await _read_on(given, errand)
+            failure = await _read_on(given, errand)
             draft.problems = await self._look_up(draft.unread(seen), seen, errand)
             async for item in each(given.items):
                 decide(item)
@@ -207,6 +207,8 @@ class SmartTradeBatches(SmartTradeCalls):
         finally:
             if timer is not None:
                 timer.cancel()
+        if failure is not None:
+            raise interrupted(report(), failure) from failure
         return report()
 
     async def _look_up(
@@ -296,15 +298,20 @@ async def _give(items: list[Item], given: Input) -> None:
     given.items, given.is_whole = items, True
 
 
-async def _read_on(given: Input, errand: Errand) -> None:
-    """Read a stream to its end, or until the errand is called off."""
+async def _read_on(given: Input, errand: Errand) -> Exception | None:
+    """Read a stream to its end, or until the errand is called off; return what it failed with."""
     if given.stream is None:
-        return
+        return None
     async with aclosing(given.stream) as stream:
-        with suppress(errors.BatchStoppedError):
+        try:
             while (item := await errand.wait_for(partial(anext, stream, None))) is not None:
                 given.items.append(item)
-            given.is_whole = True
+        except errors.BatchStoppedError:
+            return None
+        except Exception as problem:  # noqa: BLE001 - the caller's iterable may raise anything
+            return problem
+    given.is_whole = True
+    return None
 
 
 class _Draft(Struct):
