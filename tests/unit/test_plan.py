@@ -11,6 +11,7 @@ from tests import virtual_time
 from tests.scripted_api import Script, new_session
 from threecommas_async import BatchInterruptedError, BatchReport, SmartTrade, SmartTrades, Verdict
 from threecommas_async.models.status import Status, StatusCode
+from threecommas_async.wire import Response
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -65,3 +66,15 @@ def test_a_stream_that_fails_interrupts_a_plan_with_a_verdict_on_what_it_had_giv
     report = virtual_time.run(main())
     assert report.counts == {Verdict.WOULD_CLOSE: 1}
     assert (report.dry_run, report.ok) == (True, False)
+
+
+def test_a_list_that_is_there_when_the_deadline_has_passed_is_planned() -> None:
+    listed = Response(200, {}, b'[{"id":8,"status":{"basic_type":"waiting_targets"}}]')
+
+    async def main() -> BatchReport:
+        script = Script([listed], seconds=1)
+        return await SmartTrades(new_session(script)).close_all(dry_run=True, deadline=0.5)
+
+    report = virtual_time.run(main())
+    assert report.counts == {Verdict.WOULD_CLOSE: 1}
+    assert report.ok
