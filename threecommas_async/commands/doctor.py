@@ -72,7 +72,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "Sends a handful of requests and orders nothing: the permission to write is tried with a note for a "
         "trade that is not yours. Exit codes: 0 all is well, 1 something is to be done, 3 credentials, "
-        "4 banned or not in the plan."
+        "4 banned or not in the plan, 5 all is well and standard output could not be written: what it was to "
+        "say is on standard error."
     )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
 
