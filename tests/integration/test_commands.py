@@ -509,6 +509,38 @@ async def test_doctor_says_what_is_wrong_and_what_to_do() -> None:
     assert "THREECOMMAS_API_SECRET or THREECOMMAS_RSA_KEY_FILE" in missing[1]
 
 
+@pytest.mark.parametrize(
+    ("changes", "advice"),
+    [
+        ({"THREECOMMAS_MODE": "papper"}, "Set THREECOMMAS_MODE to real or paper, or not at all"),
+        ({"THREECOMMAS_MODE": ""}, "Set it to real or paper, or not at all"),
+        ({"THREECOMMAS_BASE_URL": "foo"}, "Set THREECOMMAS_BASE_URL not at all (default: https://api."),
+        ({"THREECOMMAS_BASE_URL": ""}, "Set it to a URL, or not at all (default: https://api."),
+        ({"THREECOMMAS_API_KEY": "a key"}, "Set THREECOMMAS_API_KEY to the key, as"),
+        ({"THREECOMMAS_API_SECRET": "a secret"}, "Set THREECOMMAS_API_SECRET to the secret, as"),
+        ({"THREECOMMAS_RSA_KEY_FILE": "/none"}, "Unset the one that is not of this key."),
+        ({"THREECOMMAS_API_KEY": ""}, "Set THREECOMMAS_API_KEY, then THREECOMMAS_API_SECRET or"),
+    ],
+)
+async def test_doctor_advises_on_the_variable_that_cannot_be_used(
+    changes: dict[str, str], advice: str
+) -> None:
+    env = {"THREECOMMAS_API_KEY": "k", "THREECOMMAS_API_SECRET": "s", **changes}
+    code, out, _ = await run("doctor", "--json", env=env)
+    [finding] = json.loads(out)
+    assert code == 3
+    assert finding["advice"].startswith(advice), finding
+
+
+async def test_doctor_advises_on_the_file_of_a_key_that_cannot_be_read() -> None:
+    pytest.importorskip("cryptography")
+    env = {"THREECOMMAS_API_KEY": "k", "THREECOMMAS_RSA_KEY_FILE": "/none"}
+    code, out, _ = await run("doctor", "--json", env=env)
+    [finding] = json.loads(out)
+    assert (code, finding["text"].startswith("the file of rsa_private_key")) == (3, True)
+    assert finding["advice"].startswith("Set THREECOMMAS_RSA_KEY_FILE to the path of the private key")
+
+
 async def test_doctor_finds_the_form_in_which_bodies_are_signed() -> None:
     async with Sandbox(trades=2, limit=ROOMY) as sandbox:
         sandbox._keys._keys[sandbox.credentials()["api_key"]].json_payload = "path+body"
