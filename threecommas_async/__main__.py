@@ -6,27 +6,40 @@ import argparse
 import asyncio
 import signal
 import sys
-from typing import TYPE_CHECKING
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any, Final
 
 from threecommas_async.commands import close, doctor, sandbox
 from threecommas_async.commands.exit_codes import ExitCode
-from threecommas_async.commands.output import settle, tell
+from threecommas_async.commands.output import settle, show, tell
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Sequence
 
+_DISTRIBUTION: Final = "threecommas-async"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command line; return its exit code."""
-    options = _parser().parse_args(arguments)
+    try:
+        code = _run(arguments)
+    finally:
+        is_told = settle()
+    return code if code or is_told else ExitCode.NOT_TOLD
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    options, unknown = _parser().parse_known_args(arguments)
+    if unknown:  # The parser of all commands would show its own usage.
+        options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     try:
         match options.command:
             case "close":
                 return asyncio.run(_until_told(close.close(options)))
             case "doctor":
-                return asyncio.run(doctor.examine(options))
+                return asyncio.run(_until_told(doctor.examine(options)))
             case "sandbox":
-                return asyncio.run(sandbox.serve(options))
+                return asyncio.run(_until_told(sandbox.serve(options)))
             case _:
                 return _demo(options)
     except ValueError as problem:
@@ -34,8 +47,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return ExitCode.USAGE
     except (KeyboardInterrupt, asyncio.CancelledError):
         return ExitCode.INTERRUPTED
-    finally:
-        settle()
 
 
 async def _until_told(work: Coroutine[object, object, int]) -> int:
@@ -49,10 +60,13 @@ async def _until_told(work: Coroutine[object, object, int]) -> int:
 def _parser() -> argparse.ArgumentParser:
     # An option has one spelling: a slip such as --ye must not close anything.
     parser = argparse.ArgumentParser(prog="python -m threecommas_async", allow_abbrev=False)
+    parser.add_argument("--version", action=_Version, help="print the version that is installed, and exit")
     commands = parser.add_subparsers(dest="command", required=True)
 
     def command(name: str, purpose: str) -> argparse.ArgumentParser:
-        return commands.add_parser(name, help=purpose, allow_abbrev=False)
+        made = commands.add_parser(name, help=purpose, allow_abbrev=False)
+        made.set_defaults(parser=made)
+        return made
 
     close.add_arguments(command("close", "close SmartTrades, or print what would be closed"))
     doctor.add_arguments(command("doctor", "check credentials, permissions, mode and limits"))
@@ -63,6 +77,20 @@ def _parser() -> argparse.ArgumentParser:
         "--real-time", action="store_true", help="keep the published minute instead of three seconds"
     )
     return parser
+
+
+class _Version(argparse.Action):
+    """Prints the version; no other command line looks for it."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, default=argparse.SUPPRESS, **options)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        try:
+            show(f"{_DISTRIBUTION} {version(_DISTRIBUTION)}")
+        except PackageNotFoundError:
+            parser.exit(ExitCode.USAGE, f"{_DISTRIBUTION} is not installed: there is no version to tell\n")
+        parser.exit()
 
 
 def _demo(options: argparse.Namespace) -> int:

@@ -7,12 +7,15 @@ import asyncio
 import fcntl
 import json
 import os
+import shlex
 import signal
+import socket
 import sys
 import termios
 from asyncio.subprocess import PIPE
 from contextlib import asynccontextmanager
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -273,6 +276,124 @@ async def test_a_reader_that_goes_away_changes_no_exit_code() -> None:
         assert len(sandbox.ledger) == 3
 
 
+@pytest.mark.parametrize("options", [[], ["--json"]])
+async def test_verdicts_that_a_full_disk_cannot_take_are_on_standard_error_and_code_5(
+    options: list[str],
+) -> None:
+    async with Sandbox(trades=3, limit=ROOMY) as sandbox:
+        arguments = (*(str(id) for id in sandbox.exchange.trades), *options)
+        code, err = await onto_a_full_disk("close", "--yes", *arguments, env=environment(sandbox))
+        assert code == 5, err
+        assert err.count("Standard output cannot be written: No space left on device. It was to say:\n") == 1
+        told = err.partition("It was to say:\n")[2]
+        if options:
+            assert json.loads(told)["counts"] == {"closing": 3}
+        else:
+            assert [told.count(str(id)) for id in sandbox.exchange.trades] == [1, 1, 1]
+            assert "closing " in told
+        assert len(sandbox.ledger) == 3
+
+
+async def test_a_full_disk_hides_no_graver_exit_code_and_no_command_ends_in_a_traceback() -> None:
+    async with Sandbox(trades=1, limit=ROOMY) as sandbox:
+        env = environment(sandbox, THREECOMMAS_API_SECRET="wrong")
+        for command in (["close", "--all", "--json"], ["doctor"], ["doctor", "--json"]):
+            code, err = await onto_a_full_disk(*command, env=env)
+            assert (code, err.count("It was to say:")) == (3, 1), err
+            assert "Traceback" not in err
+        code, err = await onto_a_full_disk("demo", "--trades", "1", env={})
+        assert (code, err.count("Every trade ended as it should.")) == (5, 1), err
+        assert "Traceback" not in err
+
+
+async def test_nothing_is_left_to_say_it_with_where_standard_error_is_full_too() -> None:
+    async with Sandbox(trades=1, limit=ROOMY) as sandbox:
+        code, err = await onto_a_full_disk("close", "--all", env=environment(sandbox), redirect="2>&1")
+    assert (code, err) == (5, "")
+
+
+async def onto_a_full_disk(
+    *arguments: str, env: Mapping[str, str], redirect: str = ""
+) -> tuple[int | None, str]:
+    """Run a command whose standard output goes where nothing fits; return exit code and stderr."""
+    command = shlex.join((sys.executable, "-W", "error", "-m", "threecommas_async", *arguments))
+    async with running("sh", "-c", f"exec {command} > /dev/full {redirect}", env=env, stderr=PIPE) as process:
+        _, err = await end_of(process)
+    return process.returncode, err.decode()
+
+
+@pytest.mark.parametrize("arguments", ["demo --trades 1", "--help", "close --help"])
+async def test_a_reader_that_goes_away_changes_no_exit_code_of_any_command(arguments: str) -> None:
+    command = f"{sys.executable} -m threecommas_async {arguments} > >(exec true)"
+    async with running("bash", "-c", command, env={}, stderr=PIPE) as process:
+        _, err = await end_of(process)
+    assert (process.returncode, err) == (0, b"")
+
+
+async def test_the_demo_draws_its_bar_on_a_terminal() -> None:
+    terminal, slave = os.openpty()
+    command = (sys.executable, "-m", "threecommas_async", "demo", "--trades", "1")
+    async with running(*command, env={"TERM": "xterm"}, stdout=slave, stderr=slave) as process:
+        os.close(slave)
+        reading = asyncio.to_thread(_all_of, terminal)
+        drawn, _ = await asyncio.gather(reading, end_of(process))
+    os.close(terminal)
+    assert process.returncode == 0
+    assert b"1/1" in drawn
+    assert drawn.rstrip().endswith(b"Every trade ended as it should.")
+
+
+def _all_of(terminal: int) -> bytes:
+    """Read what is written on a terminal until nobody has it open."""
+    drawn = b""
+    while True:
+        try:
+            drawn += os.read(terminal, 4096)
+        except OSError:
+            return drawn
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_sandbox_serves_whoever_reads_until_a_signal_ends_it(number: signal.Signals) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    async with start("sandbox", "--port", str(port), env={}) as process:
+        assert process.stdout is not None
+        process.stdout._transport.close()  # type: ignore[attr-defined]
+        async with asyncio.timeout(PATIENCE):
+            while not await answers(port):
+                assert process.returncode is None
+                await asyncio.sleep(0.05)
+        process.send_signal(number)
+        _, err = await end_of(process)
+    assert (process.returncode, err) == (130, b"")
+
+
+async def answers(port: int) -> bool:
+    """Whether a server on that port answers a request."""
+    try:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except ConnectionRefusedError:
+        return False
+    writer.write(b"GET /public/api HTTP/1.0\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    return answer.startswith(b"HTTP/1")
+
+
+async def test_version_is_that_of_the_installed_package() -> None:
+    assert await run("--version", env={}) == (0, f"threecommas-async {version('threecommas-async')}\n", "")
+
+
+@pytest.mark.parametrize("arguments", ["doctor --foo", "close 1 --ids", "sandbox 1", "demo --foo"])
+async def test_what_a_command_does_not_know_shows_the_usage_of_that_command(arguments: str) -> None:
+    code, out, err = await run(*arguments.split(), env={})
+    assert (code, out) == (2, "")
+    assert err.startswith(f"usage: python -m threecommas_async {arguments.split(maxsplit=1)[0]} [-h]")
+    assert err.endswith(f"error: unrecognized arguments: {arguments.rsplit(maxsplit=1)[-1]}\n")
+
+
 @pytest.mark.parametrize("stderr", ["2> >(exec true)", "2>&-"])
 async def test_standard_error_that_nobody_reads_costs_neither_report_nor_exit_code(stderr: str) -> None:
     async def run_in_shell(arguments: str, **changes: str) -> tuple[int | None, bytes]:
@@ -423,6 +544,38 @@ async def test_doctor_says_what_is_wrong_and_what_to_do() -> None:
     assert missing[0] == 3
     assert "FAIL credentials" in missing[1]
     assert "THREECOMMAS_API_SECRET or THREECOMMAS_RSA_KEY_FILE" in missing[1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "advice"),
+    [
+        ({"THREECOMMAS_MODE": "papper"}, "Set THREECOMMAS_MODE to real or paper, or not at all"),
+        ({"THREECOMMAS_MODE": ""}, "Set it to real or paper, or not at all"),
+        ({"THREECOMMAS_BASE_URL": "foo"}, "Set THREECOMMAS_BASE_URL not at all (default: https://api."),
+        ({"THREECOMMAS_BASE_URL": ""}, "Set it to a URL, or not at all (default: https://api."),
+        ({"THREECOMMAS_API_KEY": "a key"}, "Set THREECOMMAS_API_KEY to the key, as"),
+        ({"THREECOMMAS_API_SECRET": "a secret"}, "Set THREECOMMAS_API_SECRET to the secret, as"),
+        ({"THREECOMMAS_RSA_KEY_FILE": "/none"}, "Unset the one that is not of this key."),
+        ({"THREECOMMAS_API_KEY": ""}, "Set THREECOMMAS_API_KEY, then THREECOMMAS_API_SECRET or"),
+    ],
+)
+async def test_doctor_advises_on_the_variable_that_cannot_be_used(
+    changes: dict[str, str], advice: str
+) -> None:
+    env = {"THREECOMMAS_API_KEY": "k", "THREECOMMAS_API_SECRET": "s", **changes}
+    code, out, _ = await run("doctor", "--json", env=env)
+    [finding] = json.loads(out)
+    assert code == 3
+    assert finding["advice"].startswith(advice), finding
+
+
+async def test_doctor_advises_on_the_file_of_a_key_that_cannot_be_read() -> None:
+    pytest.importorskip("cryptography")
+    env = {"THREECOMMAS_API_KEY": "k", "THREECOMMAS_RSA_KEY_FILE": "/none"}
+    code, out, _ = await run("doctor", "--json", env=env)
+    [finding] = json.loads(out)
+    assert (code, finding["text"].startswith("the file of rsa_private_key")) == (3, True)
+    assert finding["advice"].startswith("Set THREECOMMAS_RSA_KEY_FILE to the path of the private key")
 
 
 async def test_doctor_finds_the_form_in_which_bodies_are_signed() -> None:

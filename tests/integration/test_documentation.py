@@ -136,6 +136,13 @@ async def test_the_code_of_a_page_runs_as_it_stands(
         assert (await run_pytest(tmp_path)).startswith(f"{tests} passed")
 
 
+@pytest.mark.parametrize("page", [str(path.relative_to(ROOT)) for path in PAGES])
+def test_a_page_that_makes_clients_of_a_key_says_before_whose_it_is(page: str) -> None:
+    before, found, _ = (ROOT / page).read_text(encoding="utf-8").partition("ThreeCommas(api_key")
+    if found and page != "docs/index.md":  # That is where it is explained.
+        assert "`api_key` and `api_secret` are those of a sandbox" in before
+
+
 LINK = re.compile(r"\]\((?!https?://|mailto:)([^)#]*)(?:#([^)]*))?\)")
 CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)

@@ -76,7 +76,8 @@ async def test_a_recording_served_again_gives_the_same_values_and_errors(tmp_pat
             recorded = await some_calls(client)
         assert not client._session.recorder.is_on
         await client.smart_trades.list()
-    async with Replay(path) as replay, ThreeCommas(**replay.credentials(mode="paper")) as client:
+    async with Replay(path) as replay, ThreeCommas(**replay.credentials()) as client:
+        assert client.mode == "paper"
         replayed = await some_calls(client)
         assert (replay.unused, replay.unexpected) == ((), ())
     assert len(replayed) == len(recorded) == 6
@@ -92,7 +93,11 @@ async def test_the_file_is_readable_for_its_owner_and_a_line_for_each_exchange(t
             await client.smart_trades.list(per_page=10, status="active")
             await asyncio.create_task(client.smart_trades.set_note(id, "0.10"))
     head, page, note = map(json.loads, path.read_text().splitlines())
-    assert head == {"format": "threecommas_async recording 1", "redacted": sorted(ALWAYS)}
+    assert head == {
+        "format": "threecommas_async recording 1",
+        "redacted": sorted(ALWAYS),
+        "mode": "paper",
+    }
     assert page["request"]["query"] == [["page", "1"], ["per_page", "10"], ["status", "active"]]
     assert page["answer"][0]["account"]["name"] == "redacted"
     assert note["request"] == {
@@ -342,6 +347,13 @@ async def test_a_recording_that_fails_disturbs_no_call_and_says_so_at_the_end(
         assert len(await client.smart_trades.list()) == 1
         with pytest.raises(UnusableRecordingError, match="1 exchanges could not be written to"):
             recording.__exit__(None, None, None)
+
+
+async def test_a_file_that_does_not_say_its_mode_leaves_it_to_the_client(tmp_path: Path) -> None:
+    path = tmp_path / "old.jsonl"
+    path.write_text('{"format":"threecommas_async recording 1","redacted":[]}\n')
+    async with Replay(path) as replay, ThreeCommas(**replay.credentials()) as client:
+        assert client.mode == "real"
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from threecommas_async.batch import Verdict
 from threecommas_async.client import ThreeCommas
+from threecommas_async.commands.output import Shown
 from threecommas_async.models.status import StatusCode
 from threecommas_async.sandbox import Sandbox
 
@@ -117,14 +118,15 @@ def run(trades: int, *, real_time: bool) -> int:
     """
     if trades < 1:
         raise ValueError("the demo needs at least one trade")
-    console = Console()
+    console = Console(file=Shown())
     time_scale = 1.0 if real_time else TIME_SCALE
     console.print(
         f"Closing {trades} SmartTrades in the embedded sandbox: 100 requests in {60 / time_scale:g} s, "
         f"{LATENCY[0] * 1000:g} to {LATENCY[1] * 1000:g} ms of latency. Nothing leaves this machine."
     )
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console) as progress:
+    # The console writes to standard output by itself: who redirects that to the console goes in a circle.
+    with Progress(*columns, console=console, redirect_stdout=False, redirect_stderr=False) as progress:
         bar = progress.add_task("closing", total=trades)
         figures = asyncio.run(
             close_everything(

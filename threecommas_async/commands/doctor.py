@@ -14,6 +14,7 @@ from threecommas_async.client import ThreeCommas
 from threecommas_async.commands import last_minute
 from threecommas_async.commands.exit_codes import ExitCode, exit_code_of
 from threecommas_async.commands.output import show, show_json, tell
+from threecommas_async.endpoints import BASE_URL
 from threecommas_async.models.text import printable
 from threecommas_async.refusals import http_date
 from threecommas_async.signing import JsonPayload
@@ -32,7 +33,18 @@ _NOBODYS: Final = 1
 """Id of a SmartTrade that is not the user's: the first one ever."""
 _NAMED: Final = 10
 """Accounts that are named."""
-_VARIABLES: Final = (
+_ADVICE_ON_VARIABLES: Final = {
+    "mode": "Set THREECOMMAS_MODE to real or paper, or not at all (default: real).",
+    "base_url": f"Set THREECOMMAS_BASE_URL not at all (default: {BASE_URL}), or to what a sandbox prints.",
+    "THREECOMMAS_MODE": "Set it to real or paper, or not at all (default: real).",
+    "THREECOMMAS_BASE_URL": f"Set it to a URL, or not at all (default: {BASE_URL}).",
+    "THREECOMMAS_API_SECRET and": "Unset the one that is not of this key.",
+    "api_key": "Set THREECOMMAS_API_KEY to the key, as the web interface shows it.",
+    "api_secret": "Set THREECOMMAS_API_SECRET to the secret, as the web interface showed it.",
+    "rsa_private_key": "Set THREECOMMAS_RSA_KEY_FILE to the path of the private key, a PEM file.",
+}
+"""By how the error begins, which names the option or the variable."""
+_NO_CREDENTIALS: Final = (
     "Set THREECOMMAS_API_KEY, then THREECOMMAS_API_SECRET or THREECOMMAS_RSA_KEY_FILE, and "
     "THREECOMMAS_MODE to real or paper (default: real)."
 )
@@ -72,7 +84,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "Sends a handful of requests and orders nothing: the permission to write is tried with a note for a "
         "trade that is not yours. Exit codes: 0 all is well, 1 something is to be done, 3 credentials, "
-        "4 banned or not in the plan."
+        "4 banned or not in the plan, 5 all is well and standard output could not be written: what it was to "
+        "say is on standard error."
     )
     parser.add_argument("--json", action="store_true", help="print the findings as JSON")
 
@@ -83,7 +96,7 @@ async def examine(options: argparse.Namespace) -> ExitCode:
     try:
         client = ThreeCommas.from_env(timeout=_TIMEOUT, max_wait=last_minute.LONGEST, limits=limiter)
     except (ValueError, ImportError) as problem:  # An RSA key needs an extra.
-        advice = "" if isinstance(problem, ImportError) else _VARIABLES
+        advice = "" if isinstance(problem, ImportError) else _advice_on_environment(str(problem))
         findings = [Finding("credentials", ok=False, text=str(problem), advice=advice)]
         _print(findings, is_json=options.json)
         return ExitCode.CREDENTIALS
@@ -155,6 +168,12 @@ _ADVICE: Final[tuple[tuple[tuple[type[errors.ThreeCommasError], ...], str], ...]
     ((errors.ServerError, errors.DecodeError), "3Commas or a proxy in between has trouble: try again later."),
     ((errors.ThreeCommasError,), "Look at the network, the proxy and THREECOMMAS_BASE_URL."),
 )
+
+
+def _advice_on_environment(problem: str) -> str:
+    problem = problem.removeprefix("the file of ")
+    advice = (advice for name, advice in _ADVICE_ON_VARIABLES.items() if problem.startswith(f"{name} "))
+    return next(advice, _NO_CREDENTIALS)
 
 
 def _clock(answers: Iterable[Response], now: datetime) -> list[Finding]:

@@ -24,6 +24,9 @@ class ExitCode(IntEnum):
     """There are no usable credentials, or the API does not accept them."""
     NOT_SERVED = 4
     """This IP address is banned, or the subscription plan does not include the call."""
+    NOT_TOLD = 5
+    """All is as it should be, and standard output could not be written: what it was to say is on standard
+    error."""
     INTERRUPTED = 130
     """Ctrl-C or SIGTERM; what had left was let finish."""
 

@@ -1,24 +1,34 @@
-"""Standard output and error, whoever reads them: what was done is done, whether or not it can be told."""
+"""Standard output and error, whoever reads them: what was done is done, whether or not it can be told.
+
+What standard output cannot take, on a full disk for one, goes to standard error; what nobody reads is let go.
+"""
 
 from __future__ import annotations
 
+import io
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from typing import TextIO
 
+_failures: Final[list[OSError]] = []
+"""Why standard output was given up."""
 
-def show(text: str) -> None:
+
+def show(text: str, *, end: str = "\n") -> None:
     """Print a text; characters that the terminal does not have are escaped."""
     reconfigure = getattr(sys.stdout, "reconfigure", None)  # What stands in for it may have none.
     if reconfigure is not None:
         reconfigure(errors="backslashreplace")
     try:
-        print(text, flush=True)
+        print(text, end=end, flush=True)
     except BrokenPipeError:
         _let_go(sys.stdout)
+    except OSError as problem:
+        _give_up(problem)
+        show(text, end=end)
 
 
 def show_json(content: bytes) -> None:
@@ -31,6 +41,27 @@ def show_json(content: bytes) -> None:
         sys.stdout.buffer.flush()
     except BrokenPipeError:
         _let_go(sys.stdout)
+    except OSError as problem:
+        _give_up(problem)
+        show_json(content)
+
+
+class Shown(io.StringIO):
+    """A file that shows what is written to it, for who writes to files only."""
+
+    def write(self, text: str, /) -> int:
+        """Show a text."""
+        show(text, end="")
+        return len(text)
+
+    def isatty(self) -> bool:
+        """Whether standard output is a terminal."""
+        return sys.stdout is not None and sys.stdout.isatty()  # pyright: ignore[reportUnnecessaryComparison] - as above
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]  # pyright: ignore[reportIncompatibleVariableOverride] - nobody sets it
+        """The encoding of standard output."""
+        return getattr(sys.stdout, "encoding", None) or "utf-8"
 
 
 def tell(text: object) -> None:
@@ -39,18 +70,34 @@ def tell(text: object) -> None:
         return
     try:
         print(text, file=sys.stderr, flush=True)
-    except BrokenPipeError:
+    except OSError:
         _let_go(sys.stderr)
 
 
-def settle() -> None:
-    """Let go of what nobody reads: the interpreter flushes when it ends, and would exit with 120."""
+def settle() -> bool:
+    """Flush both, as the interpreter does when it ends, which would exit with 120 where that fails.
+
+    Returns:
+        Standard output has taken everything, or whoever read it wanted no more.
+    """
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:  # pyright: ignore[reportUnnecessaryComparison] - as above
             try:
                 stream.flush()
-            except BrokenPipeError:
-                _let_go(stream)
+            except OSError as problem:
+                if stream is sys.stdout and not isinstance(problem, BrokenPipeError):
+                    _give_up(problem)
+                else:
+                    _let_go(stream)
+    return not _failures
+
+
+def _give_up(problem: OSError) -> None:
+    """Let standard error have what standard output does not take."""
+    _failures.append(problem)
+    _let_go(sys.stdout)
+    tell(f"Standard output cannot be written: {problem.strerror}. It was to say:")
+    sys.stdout = sys.stderr
 
 
 def _let_go(stream: TextIO) -> None:

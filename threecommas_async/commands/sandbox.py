@@ -6,6 +6,7 @@ import asyncio
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Final
 
+from threecommas_async.commands.output import show
 from threecommas_async.endpoints import Permission
 from threecommas_async.sandbox import EVERY_STATUS, Sandbox, Walk
 
@@ -57,10 +58,12 @@ async def serve(options: argparse.Namespace) -> int:
         except OSError as problem:
             raise ValueError(f"port {options.port} cannot be listened on: {problem.strerror}") from None
         credentials = sandbox.credentials()
-        print(f"# The sandbox answers at {sandbox.base_url} until Ctrl-C. For another terminal:")
-        print(f"export THREECOMMAS_API_KEY={credentials['api_key']}")
-        print(f"export THREECOMMAS_API_SECRET={credentials['api_secret']}")
-        print("export THREECOMMAS_MODE=paper")
-        print(f"export THREECOMMAS_BASE_URL={sandbox.base_url}", flush=True)
+        show(
+            f"# The sandbox answers at {sandbox.base_url} until Ctrl-C. For another terminal:\n"
+            f"export THREECOMMAS_API_KEY={credentials['api_key']}\n"
+            f"export THREECOMMAS_API_SECRET={credentials['api_secret']}\n"
+            "export THREECOMMAS_MODE=paper\n"
+            f"export THREECOMMAS_BASE_URL={sandbox.base_url}"
+        )
         await asyncio.Event().wait()
     return 0

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from threecommas_async.client import Mode
 from threecommas_async.models.decoding import DECODING_ERRORS
 from threecommas_async.testing.redaction import ALWAYS, redact_json, redact_query, without_addresses
 
@@ -83,10 +84,12 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     Args:
         format: Name and version of the format.
         redacted: The fields that were redacted, in lower case.
+        mode: The mode of the client; None in files of 0.1.
     """
 
     format: str
     redacted: list[str]
+    mode: Mode | None = None
 
 
 @contextmanager
@@ -100,13 +103,14 @@ def record(
 ) -> Generator[None, None, None]:
     """Write every answered request of a client to a file, while the block lasts.
 
-    What is written of a request: method, path, query and body; of an answer: status, ``Content-Type``,
-    ``Date``, ``Retry-After`` and body. No other header is, so neither is key or signature, and where
-    one of them occurs in anything else it is masked. The secret never leaves the client. E-mail addresses
-    are replaced wherever they occur, and so are the values of fields that name or authenticate the user
-    (`threecommas_async.testing.redaction.ALWAYS`). Ids, prices, amounts and notes are kept, and ids stand in
-    paths too, where nothing is replaced: read the file before you give it away, and name in ``redact`` what
-    else should not be in it.
+    What is written: the mode of the client; of a request: method, path, query and body; of an answer: status,
+    ``Content-Type``, ``Date``, ``Retry-After`` and body. No other header is, so neither is key or signature,
+    and where one of them occurs in anything else it is masked. The secret never leaves the client. E-mail
+    addresses are replaced wherever they occur, and so are the values of fields that name or authenticate the
+    user (`threecommas_async.testing.redaction.ALWAYS`). Ids, prices, amounts and notes are kept, and ids
+    stand in paths too, where nothing is replaced: read the file before you give it away, and name in
+    ``redact`` what else should not be in it. Without ``id`` a file can hardly be served again: all trades and
+    accounts are one.
 
     A request that nothing answered is not recorded. Nothing that fails while recording disturbs a call:
     it is raised when the block ends.
@@ -141,7 +145,8 @@ def record(
             except Exception as problem:  # noqa: BLE001 - whatever it is, it is raised at the end
                 problems.append(problem)
 
-        file.write(_ENCODER.encode(Head(format=FORMAT, redacted=sorted(fields))) + b"\n")
+        head = Head(format=FORMAT, redacted=sorted(fields), mode=client.mode)
+        file.write(_ENCODER.encode(head) + b"\n")
         with client.listening(write):
             yield
     if problems:

@@ -55,6 +55,7 @@ class Replay:
     def __init__(self, path: str | os.PathLike[str], *, ignore: Iterable[str] = ()) -> None:
         head, self._left = read_recording(path)
         self._fields: frozenset[str] = frozenset({*head.redacted, *(name.lower() for name in ignore)})
+        self._mode = head.mode
         self._all = tuple(self._left)
         self._unexpected: list[str] = []
         self._runner: web.ServerRunner | None = None
@@ -86,6 +87,10 @@ class Replay:
     def credentials(self, **overrides: Any) -> dict[str, Any]:
         """Return keyword arguments for a client: a worthless key, the address, and a limit without waits.
 
+        The mode is that of the client that was recorded; files of 0.1 do not say it, and leave it to the
+        client. What that client knew before the recording is not in the file: with ``mode="paper"`` give the
+        accounts that it had read, or was told of, as ``paper_accounts``.
+
         Args:
             **overrides: Keyword arguments for the client, added to the others or in their place.
 
@@ -100,6 +105,7 @@ class Replay:
             "api_secret": "replay",
             "base_url": f"http://127.0.0.1:{port}{urlsplit(BASE_URL).path}",
             "limits": RateLimit(10_000, 1.0, 1.0),
+            **({} if self._mode is None else {"mode": self._mode}),
             **overrides,
         }
 
