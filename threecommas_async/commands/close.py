@@ -34,8 +34,9 @@ _EVERY: Final = 25
 
 _EPILOG: Final = """\
 Without --yes nothing is ordered: the plan is printed. Exit codes: 0 all closed (or: would be), 1 some are
-not, 2 usage, 3 credentials, 4 banned or not in the plan, 130 Ctrl-C or SIGTERM, after what had left was let
-finish. Running it again is safe: nothing is closed twice. Credentials come from THREECOMMAS_API_KEY and
+not, 2 usage, 3 credentials, 4 banned or not in the plan, 5 all closed, and standard output could not be
+written: what it was to say is on standard error, 130 Ctrl-C or SIGTERM, after what had left was let finish.
+Running it again is safe: nothing is closed twice. Credentials come from THREECOMMAS_API_KEY and
 THREECOMMAS_API_SECRET or THREECOMMAS_RSA_KEY_FILE, the mode from THREECOMMAS_MODE (default: real).
 """
 
