@@ -109,6 +109,6 @@ def new_session(script: Script, **options: Any) -> Session:
         max_wait=options.pop("max_wait", None),
         policy=RetryPolicy(stop=stop_after_attempt(3), wait=wait_fixed(2)),
         clock=loop.time,
-        now=lambda: START + timedelta(seconds=loop.time()),
+        now=options.pop("now", None) or (lambda: START + timedelta(seconds=loop.time())),
         **options,
     )

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from threecommas_async.arguments import check_aware
 from threecommas_async.endpoints import CREATE_SMART_TRADE, LIST_SMART_TRADES, PAGE_SIZE
 from threecommas_async.errand import take_down
-from threecommas_async.errors import OutcomeUnknownError, ThreeCommasError
+from threecommas_async.errors import SETTLED, OutcomeUnknownError, ThreeCommasError
 from threecommas_async.models.order import SmartTradeOrder
 from threecommas_async.models.reference import check_reference, marked, marker_in, note_of
 from threecommas_async.models.smart_trade import SmartTrade, created_at
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 MAX_PAGES: Final = 10
 CLOCKS_DIFFER: Final = timedelta(hours=1)
 """By how much the clock here may be ahead of the API's, which dates the trades."""
+_DRIFT: Final = 1.0
+"""Seconds by which the wall clock and the one that never goes back may differ without a step of the former."""
 _REMEMBERED: Final = 10_000
 
 
@@ -78,7 +80,7 @@ class Placement:
         order: The order as it is sent, with the marker in its note.
     """
 
-    __slots__ = ("asked", "lock", "lost", "order", "trade")
+    __slots__ = ("asked", "lock", "lost", "lost_clock", "order", "trade")
 
     def __init__(self, asked: SmartTradeOrder, order: SmartTradeOrder) -> None:
         self.asked: SmartTradeOrder = asked
@@ -86,6 +88,8 @@ class Placement:
         self.lock: asyncio.Lock = asyncio.Lock()
         self.trade: SmartTrade | None = None
         self.lost: OutcomeUnknownError | None = None
+        # The same instant as ``lost.lost_at``, on the clock that never goes back.
+        self.lost_clock: float = 0.0
 
     @property
     def may_exist(self) -> bool:
@@ -123,15 +127,24 @@ async def place(session: Session, placement: Placement) -> SmartTrade:
 async def _create(session: Session, placement: Placement, deadline: Deadline) -> SmartTrade:
     look = partial(_with_marker, session.looking(), placement.order)
     finder = Finder(look, guarded=False, lasting=True)
+    began, began_at = session.clock(), session.now()
+
+    def keep(lost: OutcomeUnknownError) -> None:
+        ended, ended_at = session.clock(), session.now()
+        wall = (ended_at - began_at).total_seconds()
+        is_steady = abs(wall - (ended - began)) < _DRIFT
+        since = (ended_at - lost.lost_at).total_seconds() if is_steady and lost.lost_at else 0.0
+        placement.lost, placement.lost_clock = lost, ended - max(0.0, since)
+
     try:
         return await session.call(CREATE_SMART_TRADE, body=placement.order, finder=finder, deadline=deadline)
     except OutcomeUnknownError as lost:
-        placement.lost = lost
+        keep(lost)
         raise
     except asyncio.CancelledError:
         for cancelled in session.in_flight_unknown:
             if cancelled.request is placement.order:
-                placement.lost = cancelled
+                keep(cancelled)
         raise
 
 
@@ -148,9 +161,15 @@ async def _find_lost(session: Session, placement: Placement, deadline: Deadline)
         found = await _with_marker(session, placement.order, deadline, lost.sent_at)
     except ThreeCommasError as problem:
         raise take_down(_still_lost(lost, f"looking for it failed: {problem}")) from problem
-    if found is not None or lost.settled_at is None or session.now() >= lost.settled_at:
+    if found is not None or lost.settled_at is None:
         return found
-    told = f"it may be carried out until {lost.settled_at:%H:%M:%S} UTC, and is not there so far"
+    # The wall clock may have been set meanwhile, so that it alone proves nothing.
+    now = session.now()
+    left = SETTLED.total_seconds() - (session.clock() - placement.lost_clock)
+    if now >= lost.settled_at and left <= _DRIFT:
+        return None
+    until = max(lost.settled_at, now + timedelta(seconds=left)) if left > _DRIFT else lost.settled_at
+    told = f"it may be carried out until {until:%H:%M:%S} UTC, and is not there so far"
     raise take_down(_still_lost(lost, told))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -431,6 +431,32 @@ def test_a_lost_order_is_sent_again_only_when_it_can_come_no_more() -> None:
     assert virtual_time.run(main()) == 99
     assert exchange.methods == "POST GET GET GET" + " GET" * 3 + " POST"
     assert exchange.sent[0][1].body == exchange.sent[-1][1].body
+
+
+@pytest.mark.parametrize("stepped_in", ["the call", "the wait"])
+def test_a_step_of_the_wall_clock_does_not_let_a_lost_order_be_sent_again(stepped_in: str) -> None:
+    exchange = Exchange([SILENCE, CREATED])
+
+    async def main() -> int:
+        loop = asyncio.get_running_loop()
+        step = timedelta()
+
+        def now() -> datetime:
+            during = stepped_in == "the call" and loop.time() > 3
+            return START + timedelta(seconds=loop.time()) + (timedelta(minutes=3) if during else step)
+
+        trades = SmartTrades(new_session(exchange, now=now))
+        with pytest.raises(errors.OutcomeUnknownError):
+            await trades.create(ORDER, reference="r-1")
+        step = timedelta(minutes=3)
+        await asyncio.sleep(110)
+        with pytest.raises(errors.OutcomeUnknownError, match=r"may be carried out until 00:0\d:\d\d UTC"):
+            await trades.create(ORDER, reference="r-1")
+        await asyncio.sleep(10)
+        return (await trades.create(ORDER, reference="r-1")).id
+
+    assert virtual_time.run(main()) == 99
+    assert exchange.methods == "POST GET GET GET" + " GET" * 2 + " POST"
 
 
 def test_a_lost_order_that_cannot_be_looked_for_stays_unknown() -> None:
