@@ -60,15 +60,18 @@ class References:
         """
         name = (order.account_id, order.pair, reference)
         placement = self._orders.get(name)
+        if placement is not None and placement.asked != order:
+            if placement.may_exist:
+                raise ValueError(f"reference {reference!r} belongs to another order of {order.pair}")
+            placement = None  # It was refused, or never left: the reference is free.
         if placement is None:
             note = marked(order.note, reference, os.urandom(3).hex())
             placement = Placement(order, replace(order, note=note))
             if keep:
+                self._orders.pop(name, None)
                 self._orders[name] = placement
             while len(self._orders) > _REMEMBERED:
                 del self._orders[next(iter(self._orders))]
-        elif placement.asked != order:
-            raise ValueError(f"reference {reference!r} belongs to another order of {order.pair}")
         return placement
 
 
@@ -80,7 +83,7 @@ class Placement:
         order: The order as it is sent, with the marker in its note.
     """
 
-    __slots__ = ("asked", "lock", "lost", "lost_clock", "order", "trade")
+    __slots__ = ("asked", "callers", "lock", "lost", "lost_clock", "order", "trade")
 
     def __init__(self, asked: SmartTradeOrder, order: SmartTradeOrder) -> None:
         self.asked: SmartTradeOrder = asked
@@ -90,15 +93,25 @@ class Placement:
         self.lost: OutcomeUnknownError | None = None
         # The same instant as ``lost.lost_at``, on the clock that never goes back.
         self.lost_clock: float = 0.0
+        # Those under way: the lock is free for a moment when it passes from one to the next.
+        self.callers: int = 0
 
     @property
     def may_exist(self) -> bool:
         """There is such an order, there may be one, or it is on its way."""
-        return self.trade is not None or self.lost is not None or self.lock.locked()
+        return self.trade is not None or self.lost is not None or self.callers > 0
 
 
 async def place(session: Session, placement: Placement) -> SmartTrade:
     """Create the trade of an order with a reference, unless that was done; see ``SmartTrades.create``."""
+    placement.callers += 1
+    try:
+        return await _place_in_turn(session, placement)
+    finally:
+        placement.callers -= 1
+
+
+async def _place_in_turn(session: Session, placement: Placement) -> SmartTrade:
     deadline, began = session.deadline(), session.clock()
     # Whoever asks for the same order at the same time waits for the first one to end.
     try:

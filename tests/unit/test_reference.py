@@ -221,6 +221,41 @@ def test_a_reference_whose_order_was_refused_can_be_used_again() -> None:
     assert exchange.methods == "POST POST"
 
 
+def test_a_reference_whose_order_was_refused_is_free_for_the_corrected_one() -> None:
+    exchange = Exchange([REFUSED_422, CREATED])
+    corrected = msgspec.structs.replace(ORDER, note="by my other bot")
+
+    async def main() -> int:
+        trades = SmartTrades(new_session(exchange))
+        with pytest.raises(errors.InvalidRequestError):
+            await trades.create(ORDER, reference="r-1")
+        made = await trades.create(corrected, reference="r-1")
+        with pytest.raises(ValueError, match="belongs to another order"):
+            await trades.create(ORDER, reference="r-1")
+        return made.id
+
+    assert virtual_time.run(main()) == 99
+    assert exchange.methods == "POST POST"
+
+
+def test_a_reference_is_not_free_while_somebody_waits_to_send_its_order() -> None:
+    exchange = Exchange([REFUSED_422, CREATED])
+    other = msgspec.structs.replace(ORDER, note="by my other bot")
+
+    async def main() -> int:
+        trades = SmartTrades(new_session(exchange))
+        first = asyncio.create_task(trades.create(ORDER, reference="r-1"))
+        second = asyncio.create_task(trades.create(ORDER, reference="r-1"))
+        with pytest.raises(errors.InvalidRequestError):
+            await first
+        with pytest.raises(ValueError, match="belongs to another order"):
+            await trades.create(other, reference="r-1")
+        return (await second).id
+
+    assert virtual_time.run(main()) == 99
+    assert exchange.methods == "POST POST"
+
+
 @pytest.mark.parametrize("lost", [LOST, SILENCE, GATEWAY_504, Response(201, {}, b"")])
 def test_an_order_whose_answer_was_lost_is_found_by_its_marker(lost: Response | Failure) -> None:
     exchange = Exchange([lost], executes=(True,))
