@@ -29,7 +29,7 @@ MAX_PAGES: Final = 10
 CLOCKS_DIFFER: Final = timedelta(hours=1)
 """By how much the clock here may be ahead of the API's, which dates the trades."""
 _DRIFT: Final = 1.0
-"""Seconds by which the wall clock and the one that never goes back may differ without a step of the former."""
+"""Seconds by which the two clocks may part without a step of the wall clock."""
 _REMEMBERED: Final = 10_000
 
 
