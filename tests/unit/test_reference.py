@@ -523,6 +523,28 @@ def test_trades_are_found_by_their_reference_after_a_restart() -> None:
     assert virtual_time.run(main()) == [2]
 
 
+@pytest.mark.parametrize(
+    ("place", "fault"),
+    [
+        *(
+            ({"account_id": wrong}, "account_id must be a positive")
+            for wrong in (None, True, 0, -1, "5", 5.0)
+        ),
+        *(({"pair": wrong}, "pair must be given") for wrong in (None, "", " ", "BTC", 7, "USDT_BTC ")),
+    ],
+)
+def test_a_search_for_a_reference_names_one_account_and_one_pair(place: dict[str, Any], fault: str) -> None:
+    exchange = Exchange([])
+
+    async def main() -> None:
+        named: dict[str, Any] = {"account_id": 5, "pair": "USDT_BTC", "since": START} | place
+        await SmartTrades(new_session(exchange)).find_reference("r-1", **named)
+
+    with pytest.raises(ValueError, match=fault):
+        virtual_time.run(main())
+    assert exchange.sent == []
+
+
 def test_the_reference_of_a_cancelled_order_finds_it_the_next_time() -> None:
     exchange = Exchange([CREATED], executes=(True,))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from typing import Any, Final, Literal, get_args
 
 from threecommas_async.arguments import check_aware, is_whole
@@ -52,16 +53,15 @@ def list_query(*, from_: Any, **asked: Any) -> dict[str, Any]:
         ValueError: The API would refuse one of them, or take it for none.
     """
     check_page(asked["page"], asked["per_page"])
-    account_id = asked["account_id"]
     # No id and an empty text may filter nothing: a variable that is not set must not select all.
-    if account_id is not None and not (is_whole(account_id) and account_id > 0):
-        raise ValueError(f"account_id must be None or a positive whole number, not {account_id!r}")
+    if asked["account_id"] is not None:
+        _check_account_id(asked["account_id"], or_none="None or ")
     for name in ("pair", "base", "quote"):
         text = asked[name]
         if text is not None and not (isinstance(text, str) and text.strip()):
             raise ValueError(f"{name} must be None or a text that is not empty, not {text!r}")
-    if asked["pair"] is not None and not is_pair(asked["pair"]):
-        raise ValueError(f"pair must be given as QUOTE_BASE, such as USDT_BTC, not {asked['pair']!r:.80}")
+    if asked["pair"] is not None:
+        _check_pair(asked["pair"])
     for name, instant in (("from_", from_), ("to", asked["to"])):
         if instant is not None:
             check_aware(name, instant)
@@ -69,3 +69,25 @@ def list_query(*, from_: Any, **asked: Any) -> dict[str, Any]:
         if asked[name] is not None and asked[name] not in get_args(allowed):
             raise ValueError(f"{name} must be one of {', '.join(get_args(allowed))}, not {asked[name]!r}")
     return asked | {"from": from_}
+
+
+def check_place(account_id: object, pair: object) -> None:
+    """Raise unless they name one account and one pair.
+
+    Raises:
+        ValueError: One of them does not.
+    """
+    _check_account_id(account_id)
+    _check_pair(pair)
+
+
+def _check_account_id(account_id: object, *, or_none: str = "") -> None:
+    if not (is_whole(account_id) and account_id > 0):
+        raise ValueError(
+            f"account_id must be {or_none}a positive whole number, not {reprlib.repr(account_id)}"
+        )
+
+
+def _check_pair(pair: object) -> None:
+    if not (isinstance(pair, str) and is_pair(pair)):
+        raise ValueError(f"pair must be given as QUOTE_BASE, such as USDT_BTC, not {reprlib.repr(pair)}")

@@ -10,7 +10,7 @@ from threecommas_async.endpoints import PAGE_SIZE
 from threecommas_async.models import rules
 from threecommas_async.models.order import FundsOrder, Note, SmartTradeOrder, SmartTradeUpdate
 from threecommas_async.models.order_groups import OrderValue, exact
-from threecommas_async.resources.filters import list_query
+from threecommas_async.resources.filters import check_place, list_query
 from threecommas_async.resources.market_data import MarketData
 from threecommas_async.resources.order_rules import check_market_rules
 from threecommas_async.walk import SmartTradeWalk
@@ -264,9 +264,11 @@ class SmartTradeCalls:
             The trades, the oldest first; one request for 100 trades since then.
 
         Raises:
-            ValueError: The reference cannot be one, or ``since`` is naive; nothing was sent.
+            ValueError: The reference cannot be one, no account or pair is named, or ``since`` is naive; nothing
+                was sent.
             ThreeCommasError: Also where a trade of the list cannot be read: it may be the one.
         """
+        check_place(account_id, pair)
         return await created.with_reference(
             self._session.patient(), reference, account_id=account_id, pair=pair, since=since
         )
