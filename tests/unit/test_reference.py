@@ -244,12 +244,17 @@ def test_a_reference_is_not_free_while_somebody_waits_to_send_its_order() -> Non
 
     async def main() -> int:
         trades = SmartTrades(new_session(exchange))
-        first = asyncio.create_task(trades.create(ORDER, reference="r-1"))
+
+        async def refused_and_corrected() -> None:
+            with pytest.raises(errors.InvalidRequestError):
+                await trades.create(ORDER, reference="r-1")
+            with pytest.raises(ValueError, match="belongs to another order"):
+                await trades.create(other, reference="r-1")
+
+        first = asyncio.create_task(refused_and_corrected())
+        await asyncio.sleep(0)
         second = asyncio.create_task(trades.create(ORDER, reference="r-1"))
-        with pytest.raises(errors.InvalidRequestError):
-            await first
-        with pytest.raises(ValueError, match="belongs to another order"):
-            await trades.create(other, reference="r-1")
+        await first
         return (await second).id
 
     assert virtual_time.run(main()) == 99

@@ -264,8 +264,8 @@ class SmartTradeCalls:
             The trades, the oldest first; one request for 100 trades since then.
 
         Raises:
-            ValueError: The reference cannot be one, no account or pair is named, or ``since`` is naive; nothing
-                was sent.
+            ValueError: The reference cannot be one, no account or no pair is named, or ``since`` is
+                naive; nothing was sent.
             ThreeCommasError: Also where a trade of the list cannot be read: it may be the one.
         """
         check_place(account_id, pair)
