@@ -79,6 +79,8 @@ class Endpoint(Struct, Generic[T], frozen=True, eq=False):
         read_back: The read that shows the effect of the call; None where no id is known beforehand.
         is_exit: It closes or cancels: the limiter lets it go ahead of other calls, and use the reserve.
         is_signed: Neither key nor signature leaves without it: what is asked for is public.
+        differs: Returns how an answer shows that it is about something else than the body that was sent
+            asked for; None where it does not show that. Takes the body and the value of the answer.
     """
 
     method: str
@@ -89,6 +91,7 @@ class Endpoint(Struct, Generic[T], frozen=True, eq=False):
     read_back: ReadBack[T] | None = None
     is_exit: bool = False
     is_signed: bool = True
+    differs: Callable[[bytes, T], str | None] | None = None
 
     @property
     def subject(self) -> str | None:
@@ -179,6 +182,7 @@ GET_SMART_TRADE    = Endpoint("GET",    _ITEM,                        _READ,  _S
 REDUCE_FUNDS_INFO  = Endpoint("GET",    _ITEM + "/reduce_funds_info", _WRITE, _SAFE,  _info)  # A read!
 LIST_TRADES        = Endpoint("GET",    _TRADES,                      _READ,  _SAFE,  _trades)
 
+_other     = effects.is_of_another_order
 _itself    = ReadBack(GET_SMART_TRADE, "id")
 _closed    = ReadBack(GET_SMART_TRADE, "id", effects.is_closed_by_market, lasting=True)
 _cancelled = ReadBack(GET_SMART_TRADE, "id", effects.is_cancelled, lasting=True)
@@ -186,7 +190,7 @@ _started   = ReadBack(GET_SMART_TRADE, "id", effects.is_started)
 _sold      = ReadBack(GET_SMART_TRADE, "smart_trade_id", effects.is_target_closed, LIST_TRADES)
 _withdrawn = ReadBack(GET_SMART_TRADE, "smart_trade_id", effects.is_order_cancelled, LIST_TRADES)
 
-CREATE_SMART_TRADE = Endpoint("POST",   _LIST,                        _WRITE, _ONCE,  _one)
+CREATE_SMART_TRADE = Endpoint("POST",   _LIST,                        _WRITE, _ONCE,  _one, differs=_other)
 UPDATE_SMART_TRADE = Endpoint("PATCH",  _ITEM,                        _WRITE, _ONCE,  _one, _itself)
 CANCEL_SMART_TRADE = Endpoint("DELETE", _ITEM,                        _WRITE, _BACK,  _one, _cancelled, _EXIT)
 ADD_FUNDS          = Endpoint("POST",   _ITEM + "/add_funds",         _WRITE, _ONCE,  _one, _itself)

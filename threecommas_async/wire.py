@@ -216,18 +216,21 @@ def read(
         path: Values of the path template: an answer about another trade is none.
 
     Raises:
-        DecodeError: The body does not fit the type of the call, or is about another trade.
+        DecodeError: The body does not fit the type of the call, or is about another trade or order.
     """
     try:
         value: Any = endpoint.decode(response.body)
-        if not path or (subject := endpoint.subject) is None:
+        if endpoint.differs is not None and (difference := endpoint.differs(request.body, value)):
+            what = difference
+        elif not path or (subject := endpoint.subject) is None:
             if type(value) is Page:
                 _warn_of(cast("Page[object]", value).malformed, endpoint)
             return cast("T", value)
-        if value.id == path[subject]:
+        elif value.id == path[subject]:
             return cast("T", value)
-        entity = "account" if subject == "account_id" else "trade"
-        what = f"it is about another {entity}, {value.id}"
+        else:
+            entity = "account" if subject == "account_id" else "trade"
+            what = f"it is about another {entity}, {value.id}"
     except DECODING_ERRORS as problem:
         what = "an empty body" if not response.body.strip() else f"{type(problem).__name__}: {problem}"
     raise errors.DecodeError(

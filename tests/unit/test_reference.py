@@ -435,6 +435,62 @@ def test_an_order_that_never_left_is_not_looked_for() -> None:
     assert exchange.methods == "POST POST POST"
 
 
+def answer(**fields: Any) -> Response:
+    body = {"id": 77, "status": {"basic_type": "created"}} | fields
+    return Response(201, {}, json.dumps(body).encode())
+
+
+ANOTHER = {
+    "account": answer(account={"id": 999}, pair="USDT_BTC"),
+    "pair": answer(account={"id": 5}, pair="USDT_ETH"),
+}
+
+
+@pytest.mark.parametrize("about", ANOTHER)
+def test_an_answer_about_another_order_is_none(about: str) -> None:
+    exchange = Exchange([ANOTHER[about]])
+    error = create(exchange, reference=None)
+    assert type(error) is errors.OutcomeUnknownError
+    assert type(error.__cause__) is errors.DecodeError
+    assert "body that does not fit: it is about " in str(error.__cause__)
+    assert exchange.methods == "POST"
+
+
+@pytest.mark.parametrize(
+    "stray", [*ANOTHER.values(), answer(note_raw="by hand"), answer(note="[ref:r-2:abcdef] by hand")]
+)
+def test_after_an_answer_about_another_order_the_own_one_is_looked_for(stray: Response) -> None:
+    exchange = Exchange([stray], executes=(True,))
+    assert create(exchange, times=2).id == 1
+    assert exchange.methods == "POST GET"
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"account": {}, "pair": None, "note": "", "note_raw": None},
+        {"account": {"id": 5}, "pair": "usdt_btc"},
+        {"pair": "USDT_BTCUSDT_UMCBL"},
+        {"pair": "USDT_BTC", "note": "(ref:r-1:abcdef) by my bot"},
+    ],
+)
+def test_an_answer_that_leaves_out_or_spells_otherwise_is_one(fields: dict[str, Any]) -> None:
+    exchange = Exchange([answer(**fields)])
+    assert create(exchange).id == 77
+    assert exchange.methods == "POST"
+
+
+def test_an_order_of_odd_types_is_answered_all_the_same() -> None:
+    exchange = Exchange([answer(account={"id": 5}, pair="USDT_BTC", note="x")])
+
+    async def main() -> int:
+        odd: Any = {"account_id": "5", "pair": 7}
+        trades = SmartTrades(new_session(exchange))
+        return (await trades.create(msgspec.structs.replace(ORDER, **odd), validate=False)).id
+
+    assert virtual_time.run(main()) == 77
+
+
 def test_the_reference_of_a_lost_order_finds_it_the_next_time() -> None:
     exchange = Exchange([SILENCE, CREATED], executes=(True,), late=60)
 

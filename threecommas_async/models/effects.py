@@ -12,6 +12,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
+from threecommas_async.models.reference import note_of, reference_in
 from threecommas_async.models.status import StatusCode
 
 if TYPE_CHECKING:
@@ -66,3 +69,32 @@ def is_order_cancelled(trade: SmartTrade, orders: Page[Trade], path: Mapping[str
     return is_cancelled(trade, orders, path) or any(
         order.id == path["trade_id"] and order.status in _WITHDRAWN for order in orders
     )
+
+
+def is_of_another_order(sent: bytes, trade: SmartTrade) -> str | None:
+    """Return how the answer to an order shows that it is about another one; None where it does not.
+
+    What the answer leaves out shows nothing, nor does a pair that is only spelled longer or shorter, as those
+    of futures are.
+
+    Args:
+        sent: The order as it was sent.
+        trade: The answer.
+    """
+    order: dict[str, object] = msgspec.json.decode(sent) if sent else {}
+    asked, answered = order.get("account_id"), trade.account.id
+    if isinstance(asked, int) and answered is not None and answered != asked:
+        return f"it is about account {answered}, not {asked}"
+    pair = order.get("pair")
+    if isinstance(pair, str) and trade.pair and not _is_same_pair(trade.pair.upper(), pair.upper()):
+        return f"it is about {trade.pair}, not {pair}"
+    text, note = order.get("note"), note_of(trade)
+    reference = reference_in(text) if isinstance(text, str) else None
+    # Not the marker as a whole: the nonce of an answer that was recorded is another one.
+    if reference is not None and note and f"{reference}:" not in note:
+        return f"its note lacks the reference {reference}"
+    return None
+
+
+def _is_same_pair(one: str, other: str) -> bool:
+    return one.startswith(other) or other.startswith(one)
