@@ -12,16 +12,16 @@ import msgspec
 
 from threecommas_async import errors
 from threecommas_async.models.decoding import DECODING_ERRORS
-from threecommas_async.wire import excerpt, request_id
+from threecommas_async.wire import EXCERPT, excerpt, request_id
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from threecommas_async.endpoints import Endpoint
     from threecommas_async.wire import Request, Response
 
 MAX_ATTRIBUTES: Final = 100
-"""Fields of a refusal that an error keeps."""
+"""Fields of a refusal that an error keeps, and messages of each."""
 
 _NEXT_REQUEST: Final = re.compile(r"next request at (\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) UTC", re.IGNORECASE)
 _SHORTEST_WAIT: Final = timedelta(seconds=1)
@@ -52,15 +52,16 @@ def refusal(
     described = content.get("error_description")
     text = excerpt(request.mask(error if isinstance(error, str) else response.body.decode(errors="replace")))
     description = excerpt(request.mask(described)) if isinstance(described, str) else None
-    attributes = {
-        request.mask(key): tuple(map(request.mask, messages))
-        for key, messages in _attributes(content.get("error_attributes")).items()
-    }
+    attributes = _attributes(content.get("error_attributes"), request.mask)
+    faults = (
+        f"{key} {', '.join(message[:EXCERPT] for message in messages)}"
+        for key, messages in attributes.items()
+    )
     kind = _classify(response.status, text)
     reasons = (
         text,
         description,
-        excerpt("; ".join(f"{key} {', '.join(messages)}" for key, messages in attributes.items())),
+        excerpt("; ".join(faults)),
         _advice(kind, f"{text} {description}".lower(), endpoint),
     )
     failure = kind(
@@ -119,15 +120,20 @@ def _error_object(body: bytes) -> dict[str, Any]:
     return cast("dict[str, Any]", content) if isinstance(content, dict) else {}
 
 
-def _attributes(content: object) -> dict[str, tuple[str, ...]]:
-    attributes: dict[str, tuple[str, ...]] = {}
+def _attributes(content: object, mask: Callable[[str], str]) -> dict[str, tuple[str, ...]]:
+    attributes: dict[str, list[str]] = {}
     fields = cast("dict[str, object]", content) if isinstance(content, dict) else {}
     for keys, messages in islice(fields.items(), MAX_ATTRIBUTES):
-        texts = cast("list[object]", messages) if isinstance(messages, list) else [messages]
+        listed = cast("list[object]", messages) if isinstance(messages, list) else [messages]
+        texts = [mask(str(message)) for message in listed[:MAX_ATTRIBUTES]]
         # One key can name several fields: "a[value],a[percent]" are mutually exclusive.
-        for key in map(str.strip, keys.split(",")):
-            attributes[key] = (*attributes.get(key, ()), *map(str, texts))
-    return attributes
+        for key in keys.split(",", MAX_ATTRIBUTES)[:MAX_ATTRIBUTES]:
+            name = mask(key.strip())
+            if len(attributes) == MAX_ATTRIBUTES and name not in attributes:
+                continue
+            found = attributes.setdefault(name, [])
+            found += texts[: MAX_ATTRIBUTES - len(found)]
+    return {key: tuple(found) for key, found in attributes.items()}
 
 
 def _retry_at(headers: Mapping[str, str], error: str, now: datetime, *, within: timedelta) -> datetime | None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from enum import Enum
@@ -14,7 +15,7 @@ from threecommas_async import SmartTradeOrder, endpoints, errors, wire
 from threecommas_async.models.decoding import PageDecoder
 from threecommas_async.models.encoding import encode_body
 from threecommas_async.models.order_groups import OrderValue
-from threecommas_async.refusals import refusal
+from threecommas_async.refusals import MAX_ATTRIBUTES, refusal
 from threecommas_async.signing import HmacCredentials
 from threecommas_async.wire import Request, Response
 
@@ -226,6 +227,25 @@ def test_a_refusal_of_absurdly_many_fields_is_cut() -> None:
 def test_attributes_of_an_unknown_shape_do_no_harm(attributes: object) -> None:
     body = json.dumps({"error": "record_invalid", "error_attributes": attributes}).encode()
     assert type(fail(400, body)) is errors.InvalidRequestError
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"a," * 200_000: ["m"]},
+        {"a," * 100 + "b" * n: ["m"] * 100 for n in range(100)},
+        {",".join(map(str, range(n, n + 100))): ["m"] for n in range(0, 10_000, 100)},
+        {",".join(map(str, range(100))): ["m" * 1_000_000]},
+    ],
+    ids=["keys", "messages", "fields", "long"],
+)
+def test_attributes_without_end_do_not_block_the_loop(attributes: dict[str, list[str]]) -> None:
+    body = json.dumps({"error": "record_invalid", "error_attributes": attributes}).encode()
+    began = time.process_time()
+    failure = fail(400, body)
+    assert time.process_time() - began < 0.5
+    assert 0 < len(failure.attributes) <= MAX_ATTRIBUTES
+    assert max(map(len, failure.attributes.values())) <= MAX_ATTRIBUTES
 
 
 @pytest.mark.parametrize(
