@@ -15,6 +15,9 @@ from threecommas_async.arguments import is_number, is_whole
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+LONGEST_PAUSE: Final = 31 * 86400.0
+"""Seconds of the longest pause that a limiter makes."""
+
 
 def _is_finite(seconds: object) -> bool:
     return is_number(seconds) and math.isfinite(seconds)
@@ -29,7 +32,8 @@ class RateLimit(Struct, frozen=True):
         lockout: How long the server refuses everything after the limit was exceeded, in seconds.
 
     Raises:
-        ValueError: ``requests`` is below 1, or a duration is not a positive finite number.
+        ValueError: ``requests`` is below 1, a duration is not a positive finite number, or ``lockout`` is more
+            than 31 days.
     """
 
     requests: int
@@ -42,6 +46,8 @@ class RateLimit(Struct, frozen=True):
         for name, seconds in (("period", self.period), ("lockout", self.lockout)):
             if not (_is_finite(seconds) and seconds > 0):
                 raise ValueError(f"{name} must be a positive number of seconds, not {seconds!r}")
+        if self.lockout > LONGEST_PAUSE:
+            raise ValueError(f"lockout must be at most {LONGEST_PAUSE:.0f} s (31 days), not {self.lockout!r}")
 
     def floor(self, calls: int) -> float:
         """Return the least number of seconds in which this many calls can be sent, round trips excluded."""
@@ -74,8 +80,6 @@ LATE: Final = 1 / 12
 """Share of a period by which a request without an answer may be late: 5 s of a minute."""
 GRACE: Final = 0.5
 """Seconds by which a timer may fire late before a wait counts as longer than it was allowed to be."""
-LONGEST_PAUSE: Final = 31 * 86400.0
-"""Seconds of the longest pause that a limiter makes."""
 
 
 def reserve_of(limit: object, reserve: int | None) -> int:

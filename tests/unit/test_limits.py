@@ -35,6 +35,7 @@ def test_the_published_limit_is_a_hundred_a_minute() -> None:
         (1, 0, 300),
         (1, float("nan"), 1),
         (1, 1, -1),
+        (1, 1, 31 * 86400 + 1),
     ],
 )
 def test_an_impossible_limit_is_refused(requests: int, period: float, lockout: float) -> None:
