@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import copy
-import math
 import os
+import reprlib
 from collections.abc import Collection
-from inspect import iscoroutinefunction
+from inspect import isawaitable, iscoroutinefunction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from threecommas_async import errors, signing
-from threecommas_async.arguments import is_number
+from threecommas_async.arguments import is_finite, is_number
 from threecommas_async.endpoints import BASE_URL
 from threecommas_async.guard import PREVIEWING, Guard
 from threecommas_async.limiter import Limiter
@@ -291,8 +291,8 @@ class ThreeCommas:
             request = await client.preview(lambda dry: dry.smart_trades.create(order))
 
         Raises:
-            ValueError: It is no function, or it ended and no write reached the view: a read has no preview,
-                nor has a batch, whose plan is a call with ``dry_run=True``.
+            ValueError: It is no function, it returned no call, or it ended and no write reached the view: a read
+                has no preview, nor has a batch, whose plan is a call with ``dry_run=True``.
             GuardError: The call was made on another client than the one that the function is given.
             ThreeCommasError: What the call raises without sending.
         """
@@ -300,7 +300,10 @@ class ThreeCommas:
             raise ValueError("preview takes a function: lambda dry: dry.smart_trades.create(order)")
         previewing = PREVIEWING.set(True)
         try:
-            await call(self._view(self._session.dry()))
+            made = call(self._view(self._session.dry()))
+            if not isawaitable(made):
+                raise ValueError(f"the function of a preview must return a call, not {reprlib.repr(made)}")
+            await made
         except errors.DryRunError as shown:
             return shown.request
         finally:
@@ -391,7 +394,7 @@ def _learn(book: AccountBook) -> Callable[[Endpoint[Any], object], None]:
 
 
 def _check_times(timeout: float, max_wait: float | None) -> None:
-    if not (is_number(timeout) and math.isfinite(timeout) and timeout > 0):
+    if not (is_finite(timeout) and timeout > 0):
         raise ValueError(f"timeout must be a positive number of seconds, not {timeout!r}")
     if max_wait is not None and not (is_number(max_wait) and max_wait >= 0):
         raise ValueError(f"max_wait must be None or a number of seconds from 0, not {max_wait!r}")

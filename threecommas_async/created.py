@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +30,7 @@ CLOCKS_DIFFER: Final = timedelta(hours=1)
 """By how much the clock here may be ahead of the API's, which dates the trades."""
 _DRIFT: Final = 1.0
 """Seconds by which the two clocks may part without a step of the wall clock."""
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)
 _REMEMBERED: Final = 10_000
 
 
@@ -226,7 +227,7 @@ async def with_reference(
     """Return the trades that carry a reference; see ``SmartTrades.find_reference``."""
     check_reference(reference)
     check_aware("since", since)
-    since -= CLOCKS_DIFFER
+    since = max(since, _FIRST + CLOCKS_DIFFER) - CLOCKS_DIFFER
     return await _newest(
         session,
         lambda trade: trade.reference == reference and _is_since(trade, since),

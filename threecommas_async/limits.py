@@ -10,17 +10,13 @@ from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
 from msgspec import Struct
 from msgspec.structs import force_setattr
 
-from threecommas_async.arguments import is_number, is_whole
+from threecommas_async.arguments import is_finite, is_number, is_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 LONGEST_PAUSE: Final = 31 * 86400.0
 """Seconds of the longest pause that a limiter makes."""
-
-
-def _is_finite(seconds: object) -> bool:
-    return is_number(seconds) and math.isfinite(seconds)
 
 
 class RateLimit(Struct, frozen=True):
@@ -32,8 +28,8 @@ class RateLimit(Struct, frozen=True):
         lockout: How long the server refuses everything after the limit was exceeded, in seconds.
 
     Raises:
-        ValueError: ``requests`` is below 1, a duration is not a positive finite number, or ``lockout`` is more
-            than 31 days.
+        ValueError: ``requests`` is below 1, a duration is not a positive finite number, or ``lockout`` is
+            more than 31 days.
     """
 
     requests: int
@@ -44,7 +40,7 @@ class RateLimit(Struct, frozen=True):
         if not is_whole(self.requests) or self.requests < 1:
             raise ValueError(f"requests must be a whole number of at least 1, not {self.requests!r}")
         for name, seconds in (("period", self.period), ("lockout", self.lockout)):
-            if not (_is_finite(seconds) and seconds > 0):
+            if not (is_finite(seconds) and seconds > 0):
                 raise ValueError(f"{name} must be a positive number of seconds, not {seconds!r}")
         if self.lockout > LONGEST_PAUSE:
             raise ValueError(f"lockout must be at most {LONGEST_PAUSE:.0f} s (31 days), not {self.lockout!r}")
@@ -158,7 +154,7 @@ class WindowState(Struct, frozen=True):
     def __post_init__(self) -> None:
         paused = 0.0 if self.paused is None else self.paused
         for name, seconds in (("paused", paused), *(("spent", each) for each in self.spent)):
-            if not (_is_finite(seconds) and seconds >= 0):
+            if not (is_finite(seconds) and seconds >= 0):
                 raise ValueError(f"{name} must be finite numbers of seconds from 0, not {seconds!r}")
         force_setattr(self, "spent", tuple(sorted(self.spent)))
 
@@ -168,7 +164,7 @@ class WindowState(Struct, frozen=True):
         Raises:
             ValueError: ``seconds`` is no finite number from 0.
         """
-        if not (_is_finite(seconds) and seconds >= 0):
+        if not (is_finite(seconds) and seconds >= 0):
             raise ValueError(f"seconds must be a finite number from 0, not {seconds!r}")
         return WindowState(
             spent=[left - seconds for left in self.spent if left > seconds],

@@ -61,9 +61,9 @@ class RiskLimits(Struct, frozen=True, kw_only=True):
         pairs: The pairs that may be traded, QUOTE_BASE.
         accounts: The accounts that may be traded on.
         price_of: Your own source of prices: takes a pair, returns a price in quote, or None where it has
-            none; it must return at once. It is asked for market orders: where nobody knows a price, an order
-            cannot be held against a bound of quote, and is refused. It is asked for limit orders to sell,
-            too, which are valued at the market's price where that is known and higher. Orders with a trigger
+            none; it must return at once, and an order for which it raises is refused. It is asked for market
+            orders: where nobody knows a price, an order cannot be held against a bound of quote, and is
+            refused. It is asked for limit orders to sell, too, which are valued at the market's price where that is known and higher. Orders with a trigger
             are valued at the trigger's price, added funds at the trade's own ticker; a position that is held
             already costs nothing.
 
@@ -316,7 +316,14 @@ class Rails:
     def _price_of(self, pair: str | None) -> Decimal | None:
         if pair is None or self._limits.price_of is None or not self._limits.values_orders:
             return None
-        price = self._limits.price_of(pair)
+        try:
+            price = self._limits.price_of(pair)
+        except Exception as problem:
+            raise errors.RiskLimitError(
+                f"nothing was sent: price_of raised {type(problem).__name__} for {pair}, so what the "
+                "order is worth is not known",
+                limit="price_of",
+            ) from problem
         return None if price is None else exact("what price_of returns", price)
 
     def _check(self, endpoint: Endpoint[Any], exposure: Exposure) -> None:

@@ -295,6 +295,8 @@ async def test_a_single_call_can_be_previewed(mode: str, sandbox: Sandbox) -> No
             await client.preview(lambda dry: dry.smart_trades.list())
         with pytest.raises(ValueError, match="preview takes a function: lambda dry"):
             await client.preview(order(PAPER))  # type: ignore[arg-type]  # as an untyped caller may
+        with pytest.raises(ValueError, match="must return a call, not None"):
+            await client.preview(lambda _: None)  # type: ignore[arg-type, return-value]  # as above
         assert sandbox.ledger == ()
         with pytest.raises(ValueError, match="the plan of a batch is"):
             await client.preview(lambda dry: dry.smart_trades.close_many(list(sandbox.exchange.trades)))

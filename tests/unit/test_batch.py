@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 import sys
 import weakref
 from decimal import Context, Decimal, Inexact, localcontext
@@ -554,6 +555,12 @@ def test_a_timeout_around_a_batch_keeps_the_report() -> None:
         assert report.counts == {Verdict.CLOSING: 12, Verdict.SKIPPED: 88}
 
     virtual_time.run(main())
+
+
+@pytest.mark.parametrize("deadline", [Decimal("sNaN"), Decimal(5), 0, -1.0, math.inf, math.nan, 10**400, "5"])
+def test_a_deadline_that_is_none_is_refused(deadline: Any) -> None:
+    with pytest.raises(ValueError, match="deadline must be a positive number of seconds"):
+        check_options(concurrency=1, deadline=deadline, on_progress=None)
 
 
 def test_after_its_deadline_a_batch_begins_nothing() -> None:

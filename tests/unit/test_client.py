@@ -56,6 +56,7 @@ GOOD_OPTIONS: dict[str, Any] = {"api_key": KEY, "api_secret": SECRET, "mode": "p
         ({"base_url": "https://api.3commas.io/#a"}, "must not hold"),
         ({"timeout": 0}, "timeout"),
         ({"timeout": float("nan")}, "timeout"),
+        ({"timeout": 10**400}, "timeout"),
         ({"max_wait": -1}, "max_wait"),
         ({"proxy": "not a proxy"}, "proxy"),
         ({"proxy": "ftp://user:hunter2@127.0.0.1"}, "proxy"),

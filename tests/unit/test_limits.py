@@ -35,6 +35,8 @@ def test_the_published_limit_is_a_hundred_a_minute() -> None:
         (1, 0, 300),
         (1, float("nan"), 1),
         (1, 1, -1),
+        (1, 10**400, 1),
+        (1, 1, 10**400),
         (1, 1, 31 * 86400 + 1),
     ],
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -606,6 +606,55 @@ def test_a_search_for_a_reference_names_one_account_and_one_pair(place: dict[str
     assert exchange.sent == []
 
 
+@pytest.mark.parametrize(
+    ("instant", "hours"),
+    [(datetime.min.replace(tzinfo=UTC), 1), (datetime.max.replace(tzinfo=UTC), -1)],
+    ids=["before year 1", "after year 9999"],
+)
+def test_an_instant_that_utc_does_not_have_is_refused(instant: datetime, hours: int) -> None:
+    exchange = Exchange([])
+    beyond = instant.replace(tzinfo=timezone(timedelta(hours=hours)))
+
+    async def main() -> None:
+        trades = SmartTrades(new_session(exchange))
+        with pytest.raises(ValueError, match="since must be of the years 1 to 9999"):
+            await trades.find_reference("r-1", account_id=5, pair="USDT_BTC", since=beyond)
+        with pytest.raises(ValueError, match="from_ must be of the years 1 to 9999"):
+            await trades.list(from_=beyond)
+
+    virtual_time.run(main())
+    assert exchange.sent == []
+
+
+def test_a_search_since_the_first_instant_there_is_finds_all() -> None:
+    exchange = Exchange([])
+    exchange.add(-999_999, note="[ref:r-1:000000]")
+
+    async def main() -> list[int]:
+        since = datetime.min.replace(tzinfo=UTC)
+        trades = SmartTrades(new_session(exchange))
+        return [
+            trade.id
+            for trade in await trades.find_reference("r-1", account_id=5, pair="USDT_BTC", since=since)
+        ]
+
+    assert virtual_time.run(main()) == [1]
+
+
+@pytest.mark.parametrize("validate", [True, False])
+def test_what_has_no_form_in_json_is_refused(*, validate: bool) -> None:
+    exchange = Exchange([])
+    odd: Any = object()
+
+    async def main() -> None:
+        trades = SmartTrades(new_session(exchange))
+        await trades.add_funds(7, units="1", order_type=odd, validate=validate)
+
+    with pytest.raises(ValueError, match="cannot be sent: Encoding objects of type object"):
+        virtual_time.run(main())
+    assert exchange.sent == []
+
+
 def test_the_reference_of_a_cancelled_order_finds_it_the_next_time() -> None:
     exchange = Exchange([CREATED], executes=(True,))
 
@@ -685,6 +734,7 @@ def test_only_the_error_of_a_create_leads_to_candidates() -> None:
         (None, "a]", "reference must be"),
         (None, "x" * 65, "reference must be"),
         (None, 7, "reference must be"),
+        (None, [], "reference must be"),
         ("x" * 286, "r", "300 are allowed"),
         ("[ref:r-1:abcdef]", "r-1", "already"),
     ],

@@ -187,6 +187,16 @@ def test_market_orders_are_valued_by_the_users_own_prices() -> None:
     assert asked == ["USDT_BTC", "USDT_ETH"]
 
 
+def test_an_order_is_refused_for_which_the_users_own_source_raises() -> None:
+    async def main(rails: Rails) -> RiskLimitError:
+        return await refused(rails, order(price=None))
+
+    prices: dict[str, Decimal] = {}
+    error = run(RiskLimits(max_quote_per_order=100, price_of=prices.__getitem__), main)
+    assert "nothing was sent: price_of raised KeyError for USDT_BTC" in str(error)
+    assert (error.limit, type(error.__cause__)) == ("price_of", KeyError)
+
+
 def test_an_hour_slides() -> None:
     async def main(rails: Rails) -> list[Decimal]:
         seen = []

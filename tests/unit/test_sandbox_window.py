@@ -65,7 +65,7 @@ def test_patience_starts_anew_after_a_ban() -> None:
 
 
 def test_each_ban_is_twice_as_long_up_to_the_longest() -> None:
-    window = Window(RateLimit(requests=1, period=1.0, lockout=1e9), patience=0, ban=120.0, longest_ban=600.0)
+    window = Window(RateLimit(requests=1, period=1.0, lockout=1e6), patience=0, ban=120.0, longest_ban=600.0)
     statuses(window, 0, 0)
     now, lengths = 1.0, list[float]()
     for _ in range(5):

@@ -28,7 +28,7 @@ def check_options(*, concurrency: int, deadline: float | None, on_progress: OnPr
     """
     if type(concurrency) is not int or concurrency < 1:
         raise ValueError(f"concurrency must be a whole number of at least 1, not {concurrency!r}")
-    if deadline is not None and (deadline == math.inf or not is_duration(deadline)):
+    if deadline is not None and (not is_duration(deadline) or deadline == math.inf):
         raise ValueError(f"deadline must be a positive number of seconds, not {reprlib.repr(deadline)}")
     if on_progress is not None and not callable(on_progress):
         raise ValueError(f"on_progress must be a function, not {on_progress!r}")

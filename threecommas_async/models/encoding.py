@@ -12,9 +12,12 @@ def encode_body(body: msgspec.Struct) -> bytes:
     """Return the JSON of a request Struct.
 
     Raises:
-        ValueError: It holds a float, bytes, or text that is no text (a lone surrogate).
+        ValueError: It holds a float, bytes, text that is no text (a lone surrogate), or what JSON cannot hold.
     """
-    values = msgspec.to_builtins(body, builtin_types=(Decimal, bytes), enc_hook=_text)
+    try:
+        values = msgspec.to_builtins(body, builtin_types=(Decimal, bytes), enc_hook=_text)
+    except TypeError as problem:
+        raise ValueError(f"it cannot be sent: {problem}") from None
     return msgspec.json.encode(_plain(values))
 
 

@@ -10,6 +10,7 @@ from threecommas_async.endpoints import PAGE_SIZE
 from threecommas_async.models import rules
 from threecommas_async.models.order import FundsOrder, Note, SmartTradeOrder, SmartTradeUpdate
 from threecommas_async.models.order_groups import OrderValue, exact
+from threecommas_async.models.reference import check_reference
 from threecommas_async.resources.filters import check_place, list_query
 from threecommas_async.resources.market_data import MarketData
 from threecommas_async.resources.order_rules import check_market_rules
@@ -219,6 +220,8 @@ class SmartTradeCalls:
                 not tell either: `find_created` lists what it may have made.
         """
         _check_request("the order", order, SmartTradeOrder)
+        if reference is not None:
+            check_reference(reference)
         if validate:
             rules.check_order(order)
         if check_rules and not (reference is not None and self._references.is_known(order, reference)):
