@@ -47,14 +47,18 @@ def read_base_url(base_url: str) -> URL:
         host = url.host
     except (TypeError, ValueError):
         url, host = URL(), None
+    # What is refused may hold a password, which no traceback shows: it is in no variable by then.
+    fault = None
     if not host or url.scheme not in {"http", "https"}:
-        raise ValueError("base_url must be an https:// URL with a host")
-    if url.user is not None or url.password is not None or "?" in base_url or "#" in base_url:
-        raise ValueError("base_url must not hold a user name, a password, a query or a fragment")
-    if url.scheme == "http" and not _is_loopback(host):
-        raise ValueError(
-            f"base_url must be https: http would show the key and the orders on the way to {host}"
-        )
+        fault = "base_url must be an https:// URL with a host"
+    elif url.user is not None or url.password is not None or "?" in base_url or "#" in base_url:
+        fault = "base_url must not hold a user name, a password, a query or a fragment"
+    elif url.scheme == "http" and not _is_loopback(host):
+        fault = f"base_url must be https: http would show the key and the orders on the way to {host}"
+    del base_url
+    if fault is not None:
+        del url, host
+        raise ValueError(fault)
     return URL(str(url).rstrip("/"), encoded=True)
 
 
