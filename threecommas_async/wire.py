@@ -9,6 +9,7 @@ import reprlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 from urllib.parse import quote, urlencode
 
@@ -62,8 +63,11 @@ class Request(msgspec.Struct, frozen=True, gc=False):
             secret = self.headers.get(name)
             if secret is None:
                 continue  # The request of a public call.
-            for spelling in (secret, secret.replace("/", "\\/"), quote(secret, safe="")):
-                body = body.replace(spelling.encode(), b"***")
+            body = body.replace(secret.encode(), b"***")
+            # An api key of letters and digits alone has no other spelling, and few bodies have a part of one.
+            longest = max(_PLAIN.findall(secret), key=len, default="")
+            if longest != secret and longest.encode() in body:
+                body = _spellings(secret).sub(b"***", body)
         return body
 
     def masked(self) -> PreparedRequest:
@@ -242,6 +246,21 @@ def read(
     )
 
 
+def _spellings(secret: str) -> re.Pattern[bytes]:
+    """Return what matches a secret in which signs are escaped, as JSON, a URL or HTML has them."""
+    return re.compile("".join(map(_spelled, secret)).encode())
+
+
+@cache
+def _spelled(character: str) -> str:
+    if _PLAIN.fullmatch(character):
+        return character
+    code, itself = ord(character), re.escape(character)
+    percent = re.escape(quote(character, safe=""))
+    name = _ENTITIES.get(character, "amp")
+    return rf"(?:\\?{itself}|(?i:{percent}|\\u{code:04x}|&#0*{code};|&#x0*{code:x};|&{name};))"
+
+
 def _warn_of(malformed: tuple[Malformed, ...], endpoint: Endpoint[Any]) -> None:
     for bad in malformed:
         named = "" if bad.id is None else f" (id {bad.id})"
@@ -251,6 +270,9 @@ def _warn_of(malformed: tuple[Malformed, ...], endpoint: Endpoint[Any]) -> None:
 # Spelled in the type that aiohttp looks headers up by, which costs it less than a str.
 _ACCEPT, _APIKEY, _CONTENT_TYPE = istr("Accept"), istr("Apikey"), istr("Content-Type")
 _FORCED_MODE, _SIGNATURE, _USER_AGENT = istr("Forced-Mode"), istr("Signature"), istr("User-Agent")
+
+_PLAIN: Final = re.compile(r"[A-Za-z0-9]+")
+_ENTITIES: Final = {"+": "plus", "/": "sol", "=": "equals"}
 
 _TAG: Final = re.compile(r"<(script|style)\b.*?</\1\s*>|<[^>]*>", re.DOTALL | re.IGNORECASE)
 

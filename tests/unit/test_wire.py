@@ -394,9 +394,19 @@ def test_an_answer_about_another_trade_is_none() -> None:
 
 
 def test_a_secret_that_is_cut_or_spelled_otherwise_is_masked_all_the_same() -> None:
-    signature = "ab/cd+ef/" * 30
+    signature = "ab/cd+ef/" * 30 + "=="
     request = Request("GET", "/x", b"", {"Apikey": "the-api-key-of-a-user", "Signature": signature})
-    for spelling in (signature, signature.replace("/", "\\/"), quote(signature, safe="")):
+    for spelling in (
+        signature,
+        signature.replace("/", "\\/"),
+        quote(signature, safe=""),
+        quote(signature),
+        quote(signature, safe="").lower(),
+        signature.replace("+", "&#43;"),
+        signature.replace("+", "&#x2B;").replace("/", "&#047;").replace("=", "&equals;"),
+        signature.replace("+", "&plus;").replace("/", "&sol;"),
+        signature.replace("+", "\\u002B").replace("=", "\\u003d"),
+    ):
         text = f"{'x' * 290} the-api-key-of-a-user {spelling}"
         failure = refusal(
             endpoints.GET_SMART_TRADE, request, Response(500, {"X-Request-Id": text}, text.encode()), now=NOW
