@@ -291,8 +291,8 @@ class ThreeCommas:
             request = await client.preview(lambda dry: dry.smart_trades.create(order))
 
         Raises:
-            ValueError: It is no function, it returned no call, or it ended and no write reached the view: a read
-                has no preview, nor has a batch, whose plan is a call with ``dry_run=True``.
+            ValueError: It is no function, it returned no call, or it ended and no write reached the view: a
+                read has no preview, nor has a batch, whose plan is a call with ``dry_run=True``.
             GuardError: The call was made on another client than the one that the function is given.
             ThreeCommasError: What the call raises without sending.
         """

@@ -63,9 +63,9 @@ class RiskLimits(Struct, frozen=True, kw_only=True):
         price_of: Your own source of prices: takes a pair, returns a price in quote, or None where it has
             none; it must return at once, and an order for which it raises is refused. It is asked for market
             orders: where nobody knows a price, an order cannot be held against a bound of quote, and is
-            refused. It is asked for limit orders to sell, too, which are valued at the market's price where that is known and higher. Orders with a trigger
-            are valued at the trigger's price, added funds at the trade's own ticker; a position that is held
-            already costs nothing.
+            refused. It is asked for limit orders to sell, too, which are valued at the market's price where
+            that is known and higher. Orders with a trigger are valued at the trigger's price, added funds at
+            the trade's own ticker; a position that is held already costs nothing.
 
     Example::
 

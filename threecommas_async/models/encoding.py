@@ -12,7 +12,7 @@ def encode_body(body: msgspec.Struct) -> bytes:
     """Return the JSON of a request Struct.
 
     Raises:
-        ValueError: It holds a float, bytes, text that is no text (a lone surrogate), or what JSON cannot hold.
+        ValueError: It holds a float, bytes, text that is no text (a lone surrogate), or what JSON has not.
     """
     try:
         values = msgspec.to_builtins(body, builtin_types=(Decimal, bytes), enc_hook=_text)
