@@ -388,7 +388,7 @@ class ServerError(APIStatusError):
 
 
 class DecodeError(ThreeCommasError):
-    """A 2xx answer that does not fit the type of the call, or is about another trade.
+    """A 2xx answer that does not fit the type of the call, or is about another trade or order.
 
     Raised as such for reads; for a write it is the cause of an `OutcomeUnknownError`.
 
@@ -397,6 +397,7 @@ class DecodeError(ThreeCommasError):
         endpoint: The row of the call.
         path: Path and query of the request, the path of the base URL included.
         request_id: The answer's ``X-Request-Id``.
+        is_of_another_order: It can be read, and is about another order than the one that was sent.
     """
 
     def __init__(
@@ -407,12 +408,14 @@ class DecodeError(ThreeCommasError):
         endpoint: Endpoint[Any] | None = None,
         path: str = "",
         request_id: str | None = None,
+        is_of_another_order: bool = False,
     ) -> None:
         super().__init__(message)
         self.body = body
         self.endpoint = endpoint
         self.path = path
         self.request_id = request_id
+        self.is_of_another_order = is_of_another_order
 
 
 class BatchInterruptedError(ThreeCommasError):

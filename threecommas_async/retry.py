@@ -186,6 +186,9 @@ def may_act_later(fault: Fault) -> bool:
     """Whether the server may still be at work on the request that ended so."""
     if isinstance(fault, Failure):
         return fault.timed_out
+    if isinstance(fault, errors.DecodeError):
+        # Something was created, maybe this order in another place: only time shows that it was not.
+        return fault.is_of_another_order
     return isinstance(fault, errors.APIStatusError) and fault.status in _TIMED_OUT
 
 

@@ -222,6 +222,7 @@ def read(
     Raises:
         DecodeError: The body does not fit the type of the call, or is about another trade or order.
     """
+    difference: str | None = None
     try:
         value: Any = endpoint.decode(response.body)
         if endpoint.differs is not None and (difference := endpoint.differs(request.body, value)):
@@ -243,6 +244,7 @@ def read(
         endpoint=endpoint,
         path=request.target,
         request_id=request_id(request, response),
+        is_of_another_order=bool(difference),
     )
 
 

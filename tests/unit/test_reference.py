@@ -465,6 +465,14 @@ def test_after_an_answer_about_another_order_the_own_one_is_looked_for(stray: Re
     assert exchange.methods == "POST GET"
 
 
+def test_after_an_answer_about_another_order_that_never_shows_nothing_is_sent_again() -> None:
+    exchange = Exchange([ANOTHER["account"], CREATED])
+    error = create(exchange, times=2)
+    assert type(error) is errors.OutcomeUnknownError
+    assert "it may be carried out until" in str(error)
+    assert exchange.methods == "POST GET GET GET GET"
+
+
 @pytest.mark.parametrize(
     "fields",
     [
