@@ -189,7 +189,7 @@ def may_act_later(fault: Fault) -> bool:
     if isinstance(fault, errors.DecodeError):
         # Something was created, maybe this order in another place: only time shows that it was not.
         return fault.is_of_another_order
-    return isinstance(fault, errors.APIStatusError) and fault.status in _TIMED_OUT
+    return fault.status in _TIMED_OUT
 
 
 def next_step(history: History, fault: Fault, *, can_look: bool) -> Step:
