@@ -186,8 +186,9 @@ class SmartTradeCalls:
         never left, or the rate limit refused it unprocessed. With one, the note begins with a marker, and
         after a lost answer the newest trades of the account and pair are searched for it 1, 3 and 7 s later:
         found, it is the answer; else the order is sent again, unless the API may still be at work on it
-        (silence, 408, 504, 524) or has answered about another order. An order that is carried out only after the last search is doubled; how late
-        that can be is not documented. If two orders are worse than none, leave the reference out.
+        (silence, 408, 504, 524) or has answered about another order. An order that is carried out only
+        after the last search is doubled; how late that can be is not documented. If two orders are worse than
+        none, leave the reference out.
 
         For this client (and its views) a reference is one order of an account and a pair: who asks for it
         again, or at the same time, gets the same trade as it was when created. The newest 10 000 are
