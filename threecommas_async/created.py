@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from threecommas_async.arguments import check_aware
 from threecommas_async.endpoints import CREATE_SMART_TRADE, LIST_SMART_TRADES, PAGE_SIZE
-from threecommas_async.errand import take_down
+from threecommas_async.errand import DEEDS, take_down, took_effect
 from threecommas_async.errors import SETTLED, OutcomeUnknownError, ThreeCommasError
 from threecommas_async.models.order import SmartTradeOrder
 from threecommas_async.models.reference import check_reference, marked, marker_in, note_of
@@ -107,7 +107,8 @@ async def place(session: Session, placement: Placement) -> SmartTrade:
     """Create the trade of an order with a reference, unless that was done; see ``SmartTrades.create``."""
     placement.callers += 1
     try:
-        return await _place_in_turn(session, placement)
+        placing = _place_in_turn(session, placement)
+        return await (placing if (deeds := DEEDS.get()) is None else deeds.watch(placing))
     finally:
         placement.callers -= 1
 
@@ -119,10 +120,12 @@ async def _place_in_turn(session: Session, placement: Placement) -> SmartTrade:
         async with asyncio.timeout(deadline.left):
             await placement.lock.acquire()
     except TimeoutError:
-        raise OutcomeUnknownError(
-            "nothing was sent: another call with the same reference has not ended in time",
-            endpoint=CREATE_SMART_TRADE,
-            request=placement.order,
+        raise take_down(
+            OutcomeUnknownError(
+                "nothing was sent: another call with the same reference has not ended in time",
+                endpoint=CREATE_SMART_TRADE,
+                request=placement.order,
+            )
         ) from None
     try:
         deadline.left -= session.clock() - began
@@ -133,6 +136,7 @@ async def _place_in_turn(session: Session, placement: Placement) -> SmartTrade:
             if placement.lost is not None:
                 session.forget(placement.lost)
                 placement.lost = None
+        took_effect()
         return placement.trade
     finally:
         placement.lock.release()

@@ -18,18 +18,28 @@ E = TypeVar("E", bound=ThreeCommasError)
 
 
 class Deeds:
-    """What was done for one item of an errand.
+    """What the writes of a block have done, whichever client or task made them.
 
     Attributes:
         accepted: A write was answered with success, or its effect shows.
         unknown: A write has ended of which nobody can say whether it was carried out.
         sent: A write has had its permit: it may have left.
+        under_way: Writes that have begun and not ended: what they order is not known yet.
     """
 
     def __init__(self) -> None:
         self.accepted: bool = False
         self.unknown: bool = False
         self.sent: bool = False
+        self.under_way: int = 0
+
+    async def watch(self, write: Awaitable[T]) -> T:
+        """Make a write, which is under way from its first step to its end."""
+        self.under_way += 1
+        try:
+            return await write
+        finally:
+            self.under_way -= 1
 
 
 DEEDS: Final[ContextVar[Deeds | None]] = ContextVar("threecommas_async_deeds", default=None)
@@ -47,8 +57,14 @@ def taking_down() -> Generator[Deeds, None, None]:
         DEEDS.reset(token)
         if outer is not None:
             outer.accepted |= deeds.accepted
-            outer.unknown |= deeds.unknown
+            outer.unknown |= deeds.unknown or deeds.under_way > 0
             outer.sent |= deeds.sent
+
+
+def took_effect() -> None:
+    """Let whatever learns of the writes here know of one that was carried out."""
+    if (deeds := DEEDS.get()) is not None:
+        deeds.accepted = True
 
 
 def take_down(error: E) -> E:

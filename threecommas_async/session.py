@@ -15,7 +15,7 @@ from threecommas_async import errors, retry, wire
 from threecommas_async.attempt import Attempt
 from threecommas_async.deadline import Deadline, loop_time
 from threecommas_async.endpoints import Endpoint, Replay
-from threecommas_async.errand import DEEDS, Errand, take_down
+from threecommas_async.errand import DEEDS, Errand, take_down, took_effect
 from threecommas_async.gate import Gate
 from threecommas_async.guard import PREVIEWING, Guard, check_preview
 from threecommas_async.mode import AccountBook
@@ -251,9 +251,11 @@ class Session:
         )
         history = History(endpoint, request, body)
         deadline = deadline or Deadline(self._timeout)
-        if endpoint.replay is not _SAFE and (self._guard is not None or PREVIEWING.get()):
-            return self._guarded(endpoint, history, path, finder, deadline)
-        return self._run(endpoint, history, path, finder, deadline)
+        if endpoint.replay is _SAFE:
+            return self._run(endpoint, history, path, finder, deadline)
+        make = self._guarded if self._guard is not None or PREVIEWING.get() else self._run
+        write = make(endpoint, history, path, finder, deadline)
+        return write if (deeds := DEEDS.get()) is None else deeds.watch(write)
 
     async def _run(
         self,
@@ -356,8 +358,8 @@ class Session:
 
     def _done(self, endpoint: Endpoint[T], value: T) -> T:
         self._notice(endpoint, value)
-        if endpoint.replay is not _SAFE and (deeds := DEEDS.get()) is not None:
-            deeds.accepted = True
+        if endpoint.replay is not _SAFE:
+            took_effect()
         return value
 
     def _fresh(self, finder: Finder[T] | None) -> float | None:

@@ -115,6 +115,59 @@ def test_a_step_that_was_carried_out_is_seen_through_whichever_calls_it_went(
     assert outcome.reason == "a part of it was carried out, then it failed: of the caller's"
 
 
+@pytest.mark.parametrize("reference", [None, "r-1"])
+def test_an_order_that_is_on_its_way_when_its_sibling_fails_is_unknown(reference: str | None) -> None:
+    async def fail() -> None:
+        await asyncio.sleep(0.5)
+        raise ValueError("of the caller's")
+
+    async def call(calls: SmartTrades, _client: SmartTrades) -> None:
+        await asyncio.gather(calls.create(ORDER, reference=reference), fail())
+
+    async def within(calls: SmartTrades, client: SmartTrades) -> None:
+        await calls.run_many(lambda inner, _: call(inner, client), [1])
+        raise ValueError("of the caller's")
+
+    for made in (call, within):
+        [outcome] = run(made, Script([CREATED]))
+        assert outcome.verdict is Verdict.UNKNOWN
+        assert outcome.reason.startswith("a part of it may have been carried out")
+
+
+def test_a_reference_whose_order_is_there_already_has_ordered_it() -> None:
+    async def main() -> BatchReport:
+        smart_trades = SmartTrades(new_session(Script([CREATED])))
+        await smart_trades.create(ORDER, reference="r-1")
+
+        async def call(calls: SmartTrades, _item: int) -> None:
+            await calls.create(ORDER, reference="r-1")
+            raise ValueError("of the caller's")
+
+        return await smart_trades.run_many(call, [1])
+
+    assert virtual_time.run(main()).counts == {Verdict.UNKNOWN: 1}
+
+
+def test_who_gave_up_waiting_for_the_same_reference_does_not_know() -> None:
+    async def main() -> BatchReport:
+        session = new_session(Script([CREATED], seconds=10))
+        smart_trades = SmartTrades(session)
+        hurried = smart_trades.with_session(session.with_options(timeout=1, max_wait=None))
+        first = asyncio.create_task(smart_trades.create(ORDER, reference="r-1"))
+
+        async def call(_calls: SmartTrades, _item: int) -> None:
+            try:
+                await hurried.create(ORDER, reference="r-1")
+            except OutcomeUnknownError as problem:
+                raise ValueError("of the caller's") from problem
+
+        report = await smart_trades.run_many(call, [1])
+        await first
+        return report
+
+    assert virtual_time.run(main()).counts == {Verdict.UNKNOWN: 1}
+
+
 def test_what_one_item_has_ordered_is_not_held_against_the_next() -> None:
     async def main() -> BatchReport:
         smart_trades = SmartTrades(new_session(Script([CREATED])))

@@ -374,7 +374,7 @@ class SmartTrades(SmartTradeBatches):
                 except errors.OutcomeUnknownError:
                     raise
                 except Exception as problem:
-                    if deeds.accepted or deeds.unknown:
+                    if deeds.accepted or deeds.unknown or deeds.under_way:
                         was = "was" if deeds.accepted else "may have been"
                         told = f"a part of it {was} carried out, then it failed: {problem}"
                         raise errors.OutcomeUnknownError(told) from problem
