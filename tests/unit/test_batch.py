@@ -911,6 +911,24 @@ def test_what_a_list_brings_after_a_cancellation_hides_it_not() -> None:
     assert not report.is_complete
 
 
+@pytest.mark.parametrize("order", ["given", "loss"])
+def test_an_iterable_without_a_length_is_not_read_on_after_a_cancellation(order: ClosingOrder) -> None:
+    async def main() -> BatchReport:
+        task = asyncio.create_task(batch_of(Exchange({}), trades(), order=order).run())
+        await asyncio.sleep(0)
+        task.cancel()
+        return await report_of_cancelled(task)
+
+    def trades() -> Iterator[SmartTrade]:
+        for id in range(1, 10_000):  # Not endless, for a test that fails is to end.
+            yield trade(id)
+
+    report = virtual_time.run(main())
+    assert set(report.counts) == {Verdict.SKIPPED}
+    assert 0 < len(report) < 1000
+    assert (report.is_complete, report.unread) == (False, "all trades")
+
+
 def test_verdicts_so_far_are_no_incomplete_report_until_the_stream_is_left() -> None:
     async def endless() -> AsyncIterator[int]:
         for id in range(1, 1000):
