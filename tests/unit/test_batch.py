@@ -862,6 +862,21 @@ def test_a_deadline_bounds_what_is_in_flight_after_a_refused_key_too() -> None:
     virtual_time.run(main())
 
 
+def test_an_inner_batch_is_cut_off_with_the_outer_one_whatever_its_own_deadline() -> None:
+    async def main() -> None:
+        exchange = InTwoSteps(dict.fromkeys(range(1, 101), "waiting_targets"))
+        outer = Errand()
+        batch = batch_of(exchange, range(1, 101), errand=Errand(outer), deadline=60)
+        loop = asyncio.get_running_loop()
+        loop.call_later(1, outer.call_off, errors.BatchStoppedError("the outer one was stopped"))
+        loop.call_later(4, outer.call_off, errors.BatchStoppedError("and stopped again"))
+        report = await batch.run()
+        assert report.elapsed == 11
+        assert report.counts == {Verdict.SKIPPED: 100}
+
+    virtual_time.run(main())
+
+
 def test_a_batch_that_is_cancelled_while_it_reads_its_input_says_that_it_has_not_read_all() -> None:
     async def main() -> None:
         async def endless() -> AsyncIterator[SmartTrade]:
