@@ -862,6 +862,21 @@ def test_a_deadline_bounds_what_is_in_flight_after_a_refused_key_too() -> None:
     virtual_time.run(main())
 
 
+def test_an_inner_batch_is_cut_off_with_the_outer_one_whatever_its_own_deadline() -> None:
+    async def main() -> None:
+        exchange = InTwoSteps(dict.fromkeys(range(1, 101), "waiting_targets"))
+        outer = Errand()
+        batch = batch_of(exchange, range(1, 101), errand=Errand(outer), deadline=60)
+        loop = asyncio.get_running_loop()
+        loop.call_later(1, outer.call_off, errors.BatchStoppedError("the outer one was stopped"))
+        loop.call_later(4, outer.call_off, errors.BatchStoppedError("and stopped again"))
+        report = await batch.run()
+        assert report.elapsed == 11
+        assert report.counts == {Verdict.SKIPPED: 100}
+
+    virtual_time.run(main())
+
+
 def test_a_batch_that_is_cancelled_while_it_reads_its_input_says_that_it_has_not_read_all() -> None:
     async def main() -> None:
         async def endless() -> AsyncIterator[SmartTrade]:
@@ -909,6 +924,24 @@ def test_what_a_list_brings_after_a_cancellation_hides_it_not() -> None:
     report = virtual_time.run(main())
     assert report.counts == {Verdict.SKIPPED: 199}
     assert not report.is_complete
+
+
+@pytest.mark.parametrize("order", ["given", "loss"])
+def test_an_iterable_without_a_length_is_not_read_on_after_a_cancellation(order: ClosingOrder) -> None:
+    async def main() -> BatchReport:
+        task = asyncio.create_task(batch_of(Exchange({}), trades(), order=order).run())
+        await asyncio.sleep(0)
+        task.cancel()
+        return await report_of_cancelled(task)
+
+    def trades() -> Iterator[SmartTrade]:
+        for id in range(1, 10_000):  # Not endless, for a test that fails is to end.
+            yield trade(id)
+
+    report = virtual_time.run(main())
+    assert set(report.counts) == {Verdict.SKIPPED}
+    assert 0 < len(report) < 1000
+    assert (report.is_complete, report.unread) == (False, "all trades")
 
 
 def test_verdicts_so_far_are_no_incomplete_report_until_the_stream_is_left() -> None:

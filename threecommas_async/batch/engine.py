@@ -95,6 +95,7 @@ class Batch(AsyncIterator[Outcome]):
         self._source_error: BaseException | None = None
         self._workers: list[asyncio.Task[None]] = []
         self._at_work = 0
+        self._is_bounded = False
         self._is_cut_off = False
         self._is_begun = False
         self._began = self._ended = 0.0
@@ -242,7 +243,9 @@ class Batch(AsyncIterator[Outcome]):
 
     def _bound(self, reason: Exception) -> None:
         """Give what is in flight its time, and no more, where not the API called it off."""
-        if isinstance(reason, errors.BatchStoppedError) and self._timer is None:
+        if isinstance(reason, errors.BatchStoppedError) and not self._is_bounded:
+            self._is_bounded = True
+            self._stop_timer()  # It may be that of the deadline, which may be later.
             self._timer = asyncio.get_running_loop().call_later(GRACE, self._cut)
 
     def _cut(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import (
     Awaitable,
     Callable,
     Iterable,
+    Sized,
 )
 from contextlib import aclosing, suppress
 from functools import partial
@@ -155,16 +156,21 @@ async def read_items(
 
 
 async def take_all(trades: Iterable[T], take: Callable[[T], None], given: Input) -> None:
-    """Take all items of an iterable; also those that are left when it is cancelled meanwhile."""
+    """Take all items of an iterable.
+
+    When it is cancelled meanwhile, those that are left are taken too if the iterable has a length. One that
+    has none may be endless or slow: of that nothing more is read.
+    """
     rest = iter(trades)
     try:
         async for trade in each(rest):
             take(trade)
     except asyncio.CancelledError:
-        with suppress(Exception):  # What fails here hides no cancellation.
-            for trade in rest:
-                take(trade)
-            given.is_whole = True
+        if isinstance(trades, Sized):
+            with suppress(Exception):  # What fails here hides no cancellation.
+                for trade in rest:
+                    take(trade)
+                given.is_whole = True
         raise
     given.is_whole = True
 
