@@ -196,6 +196,9 @@ class Transport:
         return session
 
 
+_CONNECTIONS: Final = 3
+"""Connections that an attempt to read tries at most, where each has bytes on it that came unasked."""
+
 _under_way: ContextVar[tuple[Request, Progress]] = ContextVar("threecommas_async_under_way")
 
 
@@ -209,11 +212,14 @@ class _Connector(aiohttp.TCPConnector):
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> Connection:
-        connection = await super().connect(req, traces, timeout)
-        # Bytes that came unasked would be the answer to a read; that to a write is told by its id.
-        while req.method == "GET" and connection.protocol is not None and connection.protocol.should_close:
-            connection.close()
+        for _ in range(_CONNECTIONS):
             connection = await super().connect(req, traces, timeout)
+            # Bytes that came unasked would be the answer to a read; that to a write is told by its id.
+            if req.method != "GET" or connection.protocol is None or not connection.protocol.should_close:
+                break
+            connection.close()
+        else:
+            raise aiohttp.ServerDisconnectedError
         request, progress = _under_way.get()
         req.headers.update(request.headers)
         progress.sent = True

@@ -312,6 +312,32 @@ async def test_nothing_is_left_to_say_it_with_where_standard_error_is_full_too()
     assert (code, err) == (5, "")
 
 
+TWICE_ONTO_A_FULL_DISK = """
+import os, sys
+from threecommas_async.__main__ import main
+
+out = sys.stdout
+codes = [main(["close", "--all"]), main(["close", "--all"])]
+os.dup2(os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT), 1)
+print(*codes, main(["close", "--all"]), sys.stdout is out)
+"""
+
+
+async def test_the_next_command_in_a_process_tries_standard_output_again(tmp_path: Path) -> None:
+    told = tmp_path / "told"
+    command = shlex.join((sys.executable, "-W", "error", "-c", TWICE_ONTO_A_FULL_DISK, str(told)))
+    async with (
+        Sandbox(trades=1, limit=ROOMY) as sandbox,
+        running("sh", "-c", f"exec {command} > /dev/full", env=environment(sandbox), stderr=PIPE) as process,
+    ):
+        _, err = await end_of(process)
+        [id] = sandbox.exchange.trades
+    assert (err.count(b"It was to say:"), err.count(str(id).encode())) == (2, 2), err
+    assert str(id) in told.read_text()
+    assert told.read_text().splitlines()[-1] == "5 5 0 True"
+    assert process.returncode == 0
+
+
 async def onto_a_full_disk(
     *arguments: str, env: Mapping[str, str], redirect: str = ""
 ) -> tuple[int | None, str]:

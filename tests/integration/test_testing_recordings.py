@@ -9,6 +9,7 @@ import stat
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import msgspec
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -307,6 +308,33 @@ async def test_what_is_different_each_time_can_be_left_out_of_the_comparison(tmp
             trade = await client.smart_trades.create(ORDER, reference="alert-4711")
     async with Replay(path, ignore=["note"]) as replay, ThreeCommas(**replay.credentials()) as client:
         assert (await client.smart_trades.create(ORDER, reference="alert-4711")).id == trade.id
+
+
+@pytest.mark.parametrize("redact", [["note", "note_raw"], ["note", "note_raw", "pair"], ["pair"]])
+async def test_a_new_trade_has_what_its_order_says_where_that_is_redacted(
+    tmp_path: Path, redact: list[str]
+) -> None:
+    path = tmp_path / "order.jsonl"
+    order = msgspec.structs.replace(ORDER, note="R&D")
+    async with Sandbox() as sandbox, ThreeCommas(**sandbox.credentials()) as client:
+        with record(client, path, redact=redact):
+            trade = await client.smart_trades.create(order, reference="alert-4711")
+    written = path.read_text()
+    assert [text in written for text in ("alert-4711", "USDT_BTC")] == [
+        "note" not in redact,
+        "pair" not in redact,
+    ]
+    async with (
+        Replay(path, ignore=["note"]) as replay,
+        ThreeCommas(**replay.credentials()) as client,
+    ):
+        again = await client.smart_trades.create(order, reference="alert-4711")
+        assert replay.unexpected == ()
+    assert (again.id, again.pair) == (trade.id, "USDT_BTC")
+    assert again.note_raw is not None
+    assert (again.note_raw[:16], again.note_raw[-4:]) == ("[ref:alert-4711:", " R&D")
+    assert again.note is not None
+    assert again.note[-8:] == " R&amp;D"
 
 
 async def test_a_gateways_page_and_a_lock_out_are_served_as_they_came(tmp_path: Path) -> None:

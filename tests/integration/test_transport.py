@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import traceback
 from base64 import b64encode
+from typing import TYPE_CHECKING
 
 import aiohttp
 import pytest
@@ -25,6 +26,10 @@ from threecommas_async import (
 )
 from threecommas_async.transport import MAX_BODY, Transport, read_base_url
 from threecommas_async.wire import Failure, Request, Response
+
+if TYPE_CHECKING:
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
 
 
 def request(method: str = "POST", target: str = "/public/api/v2/smart_trades") -> Request:
@@ -210,6 +215,42 @@ async def test_an_answer_that_nobody_asked_for_is_not_that_to_the_next_read() ->
             await transport.close()
     assert [outcome.body for outcome in bodies if isinstance(outcome, Response)] == [b"[1]", b"{}", b"[2]"]
     assert [received.connection for received in server.received] == [0, 1, 2]
+
+
+async def test_a_read_gives_up_where_each_connection_brings_what_nobody_asked_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    accepted: list[asyncio.StreamWriter] = []
+    connect = aiohttp.TCPConnector.connect
+
+    def talk(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accepted.append(writer)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]")
+
+    async def connect_and_hear(
+        self: aiohttp.TCPConnector,
+        req: aiohttp.ClientRequest,
+        traces: list[Trace],
+        timeout: aiohttp.ClientTimeout,
+    ) -> Connection:
+        connection = await connect(self, req, traces, timeout)
+        protocol = connection.protocol
+        assert protocol is not None
+        await until(lambda: protocol.should_close)
+        return connection
+
+    monkeypatch.setattr(aiohttp.TCPConnector, "connect", connect_and_hear)
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        transport = Transport(read_base_url(f"http://127.0.0.1:{port}"), session=None, proxy=None)
+        try:
+            outcome = await transport.send(request("GET"), timeout=2)
+        finally:
+            await transport.close()
+            for writer in accepted:
+                writer.close()
+    assert outcome == Failure("the connection broke: ServerDisconnectedError", sent=False)
+    assert len(accepted) == 3
 
 
 @virtual_time.patient

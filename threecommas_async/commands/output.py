@@ -8,13 +8,10 @@ from __future__ import annotations
 import io
 import os
 import sys
-from typing import TYPE_CHECKING, Final
+from typing import Final, TextIO
 
-if TYPE_CHECKING:
-    from typing import TextIO
-
-_failures: Final[list[OSError]] = []
-"""Why standard output was given up."""
+_given_up: Final[list[tuple[TextIO, int]]] = []
+"""What was standard output and took no more, and a copy of its descriptor."""
 
 
 def show(text: str, *, end: str = "\n") -> None:
@@ -77,6 +74,8 @@ def tell(text: object) -> None:
 def settle() -> bool:
     """Flush both, as the interpreter does when it ends, which would exit with 120 where that fails.
 
+    Standard output is what it was then: the next command in this process tries it again.
+
     Returns:
         Standard output has taken everything, or whoever read it wanted no more.
     """
@@ -89,12 +88,18 @@ def settle() -> bool:
                     _give_up(problem)
                 else:
                     _let_go(stream)
-    return not _failures
+    is_told = not _given_up
+    while _given_up:
+        sys.stdout, copy = _given_up.pop()
+        sys.stdout.flush()  # What it still holds was told elsewhere.
+        os.dup2(copy, sys.stdout.fileno())
+        os.close(copy)
+    return is_told
 
 
 def _give_up(problem: OSError) -> None:
     """Let standard error have what standard output does not take."""
-    _failures.append(problem)
+    _given_up.append((sys.stdout, os.dup(sys.stdout.fileno())))
     _let_go(sys.stdout)
     tell(f"Standard output cannot be written: {problem.strerror}. It was to say:")
     sys.stdout = sys.stderr

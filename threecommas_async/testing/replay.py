@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, Self
+import html
+from typing import TYPE_CHECKING, Any, Final, Self, cast
 from urllib.parse import urlsplit
 
 import msgspec
 from aiohttp import web
 
-from threecommas_async.endpoints import BASE_URL
+from threecommas_async.endpoints import BASE_URL, CREATE_SMART_TRADE
 from threecommas_async.limits import RateLimit
 from threecommas_async.testing.recordings import encode_answer, read_recording, read_request
+from threecommas_async.testing.redaction import REDACTED
 
 if TYPE_CHECKING:
     import os
@@ -31,7 +33,8 @@ class Replay:
 
     A request gets the first recorded answer that has not been served yet to a request of the same method,
     path, query and body; key, signature and headers do not count, and the order of different requests is
-    free. What was redacted in the file does not count either. Every other request is answered with a 400
+    free. What was redacted in the file does not count either; in the answer to a new SmartTrade, a redacted
+    ``note``, ``note_raw`` or ``pair`` is that of the request. Every other request is answered with a 400
     that says what was expected, which the client raises as `InvalidRequestError`; and when the block
     ends, `UnexpectedRequestError` is raised, or is a note of the error that ends the block.
 
@@ -120,12 +123,15 @@ class Replay:
         return tuple(self._unexpected)
 
     async def _handle(self, request: web.BaseRequest) -> web.Response:
-        asked = read_request(request.method, request.raw_path, await request.read()).without(self._fields)
+        sent = read_request(request.method, request.raw_path, await request.read())
+        asked = sent.without(self._fields)
         for place, recording in enumerate(self._left):
             if recording.request.without(self._fields) == asked:
                 del self._left[place]
                 return web.Response(
-                    status=recording.status, body=encode_answer(recording), headers=recording.headers
+                    status=recording.status,
+                    body=encode_answer(_filled_in(recording, sent)),
+                    headers=recording.headers,
                 )
         problem = f"{asked} was not expected: {self._expected(asked)}"
         self._unexpected.append(problem)
@@ -145,3 +151,23 @@ class Replay:
             return "everything recorded has been asked for"
         more = f" and {len(left) - _SHOWN} more" if len(left) > _SHOWN else ""
         return f"still to come are {'; '.join(map(str, left[:_SHOWN]))}{more}"
+
+
+def _filled_in(recording: Recording, sent: RecordedRequest) -> Recording:
+    """Return the answer to an order with what the order says in place of what was redacted.
+
+    A client compares the two, and takes an answer about another order for none.
+    """
+    is_order = sent.method == CREATE_SMART_TRADE.method and sent.path.endswith(CREATE_SMART_TRADE.path)
+    answer, order = cast("object", recording.answer), cast("object", sent.body)
+    if not (is_order and isinstance(answer, dict) and isinstance(order, dict)):
+        return recording
+    answer, order = cast("dict[str, Any]", answer), cast("dict[str, Any]", order)
+    note = order.get("note")
+    said = {
+        "note": html.escape(note) if isinstance(note, str) else None,
+        "note_raw": note,
+        "pair": order.get("pair"),
+    }
+    own = {name: value for name, value in said.items() if value is not None and answer.get(name) == REDACTED}
+    return msgspec.structs.replace(recording, answer={**answer, **own})
