@@ -80,7 +80,7 @@ class Server:
         method, path = request.method, request.target.partition("?")[0].removeprefix("/public/api")
         if method != "GET":
             self.check(path, request.body, loop.time())
-        answer, entities = self.answer(method, path)
+        answer, entities = self.answer(method, path, request.body)
         progress.sent = isinstance(answer, Response) or answer.sent
         await asyncio.sleep(1)
         self.statements += [(loop.time(), entity) for entity in entities if is_readable(entity)]
@@ -118,7 +118,7 @@ class Server:
         homes = {spoken(e["account"]["type"]) for e in said if "account" in e and e["account"]["id"] == id}
         return records | homes | ({"paper"} if id in self.stated else set())
 
-    def answer(self, method: str, path: str) -> tuple[Response | Failure, list[Any]]:
+    def answer(self, method: str, path: str, body: bytes) -> tuple[Response | Failure, list[Any]]:
         """Return an answer, and what the client can read in it."""
         asked = re.findall(r"/(\d+)", path)
         entities = accounts if path.startswith("/ver1/accounts") else trades
@@ -132,7 +132,10 @@ class Server:
         entity = self.draw(entities)
         if self.draw(st.integers(0, 4)) > 0:
             entity |= {"id": int(asked[0]) if asked else 1}
-        is_read = not asked or entity["id"] == int(asked[0])
+        if asked:
+            is_read = entity["id"] == int(asked[0])
+        else:  # An order that is answered with one on another account is not answered.
+            is_read = entity["account"]["id"] in {None, json.loads(body)["account_id"]}
         return Response(200, {}, json.dumps(entity).encode()), [entity] if is_read else []
 
 
