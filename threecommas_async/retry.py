@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime
 
+    from threecommas_async.errand import Deeds
     from threecommas_async.wire import Request
 
 _THREE_ATTEMPTS: Final = stop_after_attempt(3)
@@ -97,6 +98,7 @@ class History(Progress):
         fault: How the latest failed attempt ended.
         story: What failed, one line for each attempt and look.
         confirm: Called when an attempt leaves; raises where it must not. None lets each leave.
+        deeds: What learns of this write; None where nothing does, and of a read.
     """
 
     attempts: int = 0
@@ -107,6 +109,7 @@ class History(Progress):
     fault: Fault | None = None
     story: tuple[str, ...] = ()
     confirm: Callable[[], None] | None = None
+    deeds: Deeds | None = None
     _began = 0.0
 
     def __init__(self, endpoint: Endpoint[Any], request: Request, body: Struct | None = None) -> None:

@@ -15,7 +15,7 @@ from threecommas_async import errors, retry, wire
 from threecommas_async.attempt import Attempt
 from threecommas_async.deadline import Deadline, loop_time
 from threecommas_async.endpoints import Endpoint, Replay
-from threecommas_async.errand import DEEDS, Errand, take_down, took_effect
+from threecommas_async.errand import DEEDS, Errand, take_down
 from threecommas_async.gate import Gate
 from threecommas_async.guard import PREVIEWING, Guard, check_preview
 from threecommas_async.mode import AccountBook
@@ -255,7 +255,10 @@ class Session:
             return self._run(endpoint, history, path, finder, deadline)
         make = self._guarded if self._guard is not None or PREVIEWING.get() else self._run
         write = make(endpoint, history, path, finder, deadline)
-        return write if (deeds := DEEDS.get()) is None else deeds.watch(write)
+        if (deeds := DEEDS.get()) is None:
+            return write
+        history.deeds = deeds
+        return deeds.watch(write)
 
     async def _run(
         self,
@@ -280,7 +283,7 @@ class Session:
                     fault = refusal(endpoint, request, outcome, now=self._now())
                 elif outcome.status == 204 and endpoint.read_back:
                     value = await self._read_accepted(history, endpoint.read_back, path or {}, deadline)
-                    return self._done(endpoint, value)
+                    return self._done(history, value)
                 else:
                     try:
                         value = wire.read(endpoint, request, outcome, path=path)
@@ -288,12 +291,12 @@ class Session:
                         fault = error
                     else:
                         self._budget.give()
-                        return self._done(endpoint, value)
+                        return self._done(history, value)
                 history.sent = False
                 finder = finder or finder_of(endpoint, path or {}, self._urgent)
                 found = await self._recover(history, fault, finder, deadline)
                 if found is not None:
-                    return self._done(endpoint, found)
+                    return self._done(history, found)
         except BaseException as problem:
             self._end_early(history, problem)
             raise
@@ -356,10 +359,10 @@ class Session:
         """The writes that were cancelled after they may have left, oldest first."""
         return tuple(self._unknown)
 
-    def _done(self, endpoint: Endpoint[T], value: T) -> T:
-        self._notice(endpoint, value)
-        if endpoint.replay is not _SAFE:
-            took_effect()
+    def _done(self, history: History, value: T) -> T:
+        self._notice(history.endpoint, value)
+        if history.deeds is not None:
+            history.deeds.accepted = True
         return value
 
     def _fresh(self, finder: Finder[T] | None) -> float | None:
@@ -381,8 +384,8 @@ class Session:
             else:
                 acquire = partial(self._limiter.acquire, is_exit=is_exit, max_wait=max_wait)
                 await self._errand.wait_for(acquire)
-            if history.endpoint.replay is not _SAFE and (deeds := DEEDS.get()) is not None:
-                deeds.sent = True
+            if history.deeds is not None:
+                history.deeds.sent = True
             try:
                 if self._gate.is_shut:  # It may have been while this call waited for its permit.
                     self._gate.check()
