@@ -82,6 +82,11 @@ class Page(Sequence[T], Generic[T]):
         return self.items[index]
 
 
+def _made(type_: type[T]) -> msgspec.json.Decoder[T]:
+    with MAKING:
+        return msgspec.json.Decoder(type_)
+
+
 class Decoder(Generic[T]):
     """Decodes an object, leniently where it must be.
 
@@ -99,8 +104,7 @@ class Decoder(Generic[T]):
     # With the first body: to read the hints of all types takes a good part of the time that importing takes.
     @cached_property
     def _strict(self) -> msgspec.json.Decoder[T]:
-        with MAKING:
-            return msgspec.json.Decoder(self._type)
+        return _made(self._type)
 
     def __call__(self, body: bytes) -> T:
         """Decode a body.
@@ -133,8 +137,7 @@ class PageDecoder(Generic[T]):
 
     @cached_property
     def _strict(self) -> msgspec.json.Decoder[tuple[T, ...]]:
-        with MAKING:
-            return msgspec.json.Decoder(cast("type[tuple[T, ...]]", GenericAlias(tuple, (self._item, ...))))
+        return _made(cast("type[tuple[T, ...]]", GenericAlias(tuple, (self._item, ...))))
 
     def __call__(self, body: bytes) -> Page[T]:
         """Decode a body.
@@ -191,7 +194,7 @@ class _Identified(msgspec.Struct):
     id: int | None = None
 
 
-msgspec.json.Decoder(_Identified)  # So that no thread is the first to read its hints: see MAKING.
+_made(_Identified)  # So that no thread is the first to read its hints: see MAKING.
 
 
 def _readable_id(element: object) -> int | None:
