@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NoReturn, Self
 
 from threecommas_async import errors
 from threecommas_async.batch.closing import lacks_permission_to_write
-from threecommas_async.batch.items import Input, Item
+from threecommas_async.batch.items import TRADES, Input, Item
 from threecommas_async.batch.progress import OnProgress, Teller, is_cancelled
 from threecommas_async.batch.report import BatchReport, Outcome, Verdict, lighten
 
@@ -73,7 +73,7 @@ class Batch(AsyncIterator[Outcome]):
         on_progress: OnProgress | None,
         lost: Callable[[int], errors.OutcomeUnknownError | None],
         clock: Callable[[], float] = time.monotonic,
-        what: str = "all trades",
+        what: str = TRADES,
     ) -> None:
         self._read = read
         self._given = Input(what)
@@ -166,7 +166,7 @@ class Batch(AsyncIterator[Outcome]):
             if self._is_begun:
                 return
             if self._deadline is not None and self._timer is None:
-                self._timer = asyncio.get_running_loop().call_later(self._deadline, self._pass_deadline)
+                self._timer = self._errand.call_off_in(self._deadline)
             try:
                 await self._read(self._given)
             except asyncio.CancelledError:
@@ -236,10 +236,6 @@ class Batch(AsyncIterator[Outcome]):
         if self._source_error is not None:
             source_error, self._source_error = self._source_error, None
             raise interrupted(self.report, source_error) from source_error
-
-    def _pass_deadline(self) -> None:
-        self._timer = None
-        self._errand.call_off(errors.BatchStoppedError(f"the deadline of {self._deadline:g} s had passed"))
 
     def _bound(self, reason: Exception) -> None:
         """Give what is in flight its time, and no more, where not the API called it off."""

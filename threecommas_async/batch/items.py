@@ -34,6 +34,9 @@ IdsOrTrades: TypeAlias = Iterable[int | str | SmartTrade] | AsyncIterable[int | 
 ClosingOrder = Literal["given", "loss", "size"]
 """Which trade comes first: as given, the one that loses most, or the one that is worth most."""
 
+TRADES: Final = "all trades"
+"""What most batches are given, as a text says it."""
+
 _DIGITS: Final = 19
 """Digits of the longest id that is believed: those of a 64-bit number."""
 _CHUNK: Final = 100
@@ -66,7 +69,7 @@ class Input(Struct):
         is_whole: Nothing more is to come.
     """
 
-    what: str = "all trades"
+    what: str = TRADES
     items: list[Item] = field(default_factory=list[Item])
     stream: AsyncGenerator[Item, None] | None = None
     is_whole: bool = False

@@ -16,7 +16,7 @@ from threecommas_async.batch import follow
 from threecommas_async.batch.closing import Closing, plan, requests_of
 from threecommas_async.batch.engine import Batch, interrupted, make_report
 from threecommas_async.batch.followed import Ends, Followed
-from threecommas_async.batch.items import Input, Item, each
+from threecommas_async.batch.items import TRADES, Input, Item, each
 from threecommas_async.batch.progress import Progress
 from threecommas_async.batch.report import BatchReport, Outcome, Verdict, lighten
 from threecommas_async.batch.sweep import THE_LIST, Sweep, survey
@@ -81,7 +81,7 @@ class SmartTradeBatches(SmartTradeCalls):
         concurrency: int,
         deadline: float | None,
         on_progress: OnProgress | None,
-        what: str = "all trades",
+        what: str = TRADES,
     ) -> Batch:
         known: list[errors.OutcomeUnknownError] = []
 
